@@ -1,0 +1,66 @@
+"""What the scripts share in talking with a person: checked arguments, one-line errors, exit status."""
+
+import argparse
+import functools
+import math
+import sys
+from collections.abc import Callable, Sequence
+
+
+class UserError(Exception):
+    """A mistake that a person can mend. Its text says what was wrong, where, and what to do."""
+
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+def exit_status(main: Main) -> Main:
+    """Wrap main(argv) so that it returns 0, or 1 after one line for a UserError, 130 after Ctrl-C.
+
+    Unusable arguments leave through argparse, with one line and status 2.
+    """
+
+    @functools.wraps(main)
+    def wrapped(argv: Sequence[str] | None = None) -> int:
+        try:
+            return main(argv)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("stopped by Ctrl-C", file=sys.stderr)
+            return 130
+
+    return wrapped
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """The argparse type of a whole number that is at least `least`."""
+
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            number = None
+        if number is None or number < least:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        return number
+
+    return parse
+
+
+def number_within(low: float, high: float, low_allowed: bool = False) -> Callable[[str], float]:
+    """The argparse type of a finite number in (low, high], or in [low, high] where low_allowed."""
+
+    def parse(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not (low < number <= high or (low_allowed and number == low)) or math.isinf(number):
+            bound = f"at least {low:g}" if low_allowed else f"above {low:g}"
+            ceiling = "" if math.isinf(high) else f" and at most {high:g}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number {bound}{ceiling}")
+        return number
+
+    return parse

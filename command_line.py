@@ -1,4 +1,4 @@
-"""What the scripts share in talking with a person: checked arguments, one-line errors, exit status."""
+"""What the scripts share in talking with a person: arguments, one-line errors, exit status."""
 
 import argparse
 import functools
@@ -10,6 +10,11 @@ from collections.abc import Callable, Sequence
 class UserError(Exception):
     """A mistake that a person can mend. Its text says what was wrong, where, and what to do."""
 
+
+DATA_HELP = (
+    "folder or Hadoop URI with the four IDX files of MNIST; `mnist`: data/mnist or a download, "
+    "nothing else; `offline`: digits drawn from fonts (default: data/mnist, download, offline)"
+)
 
 Main = Callable[[Sequence[str] | None], int]
 
@@ -64,3 +69,18 @@ def number_within(low: float, high: float, low_allowed: bool = False) -> Callabl
         return number
 
     return parse
+
+
+class Digits(argparse.Action):
+    """The argparse action of --digits: two or more different digits, kept in order, or `all`."""
+
+    def __call__(self, parser, namespace, values, option_string=None):
+        """Check the digits; an unusable one ends the program with status 2."""
+        known = {str(digit): digit for digit in range(10)}
+        chosen = list(known) if values == ["all"] else values
+        for text in chosen:
+            if text not in known:
+                raise argparse.ArgumentError(self, f"{text!r} is not a digit from 0 to 9")
+        if len(set(chosen)) < 2:
+            raise argparse.ArgumentError(self, "give at least two different digits to tell apart")
+        setattr(namespace, self.dest, sorted({known[text] for text in chosen}))

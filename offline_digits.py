@@ -1,0 +1,145 @@
+"""Digits for a machine without a network: 0 to 9 from matplotlib's own fonts, drawn on the spot.
+
+Every picture is a glyph that chance has shifted, turned, slanted, squeezed, thickened or thinned
+and blurred, in the shapes and counts of MNIST. They are not MNIST and are never called so.
+
+A glyph is kept as its signed distance field: how far each point lies inside (above 0) or outside
+(below 0) the edge of the ink. To move the zero line is to thicken the stroke, and the width of the
+ramp from black to white across it is the blur.
+
+The same seed gives the same bits on every machine with the same versions, so what follows keeps to
+whole numbers and the exactly rounded + - * / and square root: the last bit of a sine, of a matrix
+product or of a sum of floats depends on the processor.
+"""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+NAME = "offline digits (not MNIST)"
+
+# How many of each digit 0..9 MNIST has.
+COUNTS = {
+    "train": (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949),
+    "test": (980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009),
+}
+SEEDS = {"train": 1, "test": 2}
+
+FACES = (
+    *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSans-BoldOblique"),
+    *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
+    *("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta"),
+    *("cmr10", "cmb10", "cmss10", "cmtt10", "cmmi10"),
+    *("DejaVuSansMono", "DejaVuSansMono-Bold"),
+)
+
+FRAME = 28  # side of a picture, in pixels
+BOX = 20  # longer side of a glyph before it is warped, in pixels
+FINE = 3  # grid points of a distance field per pixel
+GRID = FINE * (FRAME + 6)  # side of a distance field; its margin keeps off-centre glyphs inside
+
+
+def glyph(face: str, digit: int) -> np.ndarray:
+    """Where a digit's ink is, with its centre of mass in the middle, as MNIST has it.
+
+    Returns (GRID, GRID) bool.
+    """
+    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
+    font = ImageFont.truetype(str(path), size=200, layout_engine=ImageFont.Layout.BASIC)
+    sheet = Image.new("L", (400, 400))
+    ImageDraw.Draw(sheet).text((100, 100), str(digit), fill=255, font=font)
+    box = ImageOps.contain(sheet.crop(sheet.getbbox()), (BOX * FINE, BOX * FINE))
+    ink = np.zeros((GRID, GRID), bool)
+    ink[: box.height, : box.width] = np.asarray(box) >= 128
+    to_middle = [GRID // 2 - round(where.mean()) for where in np.nonzero(ink)]
+    return np.roll(ink, to_middle, axis=(0, 1))
+
+
+def distance_to(points: np.ndarray) -> np.ndarray:
+    """Distance from each grid point to the nearest of `points`: (glyphs, GRID, GRID) from bool.
+
+    The exact transform takes one axis at a time: the least d(j)^2 + (i - j)^2 over all j, twice
+    (Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions").
+    """
+    i = np.arange(GRID, dtype=np.int16)
+    gaps = (i[:, None] - i) ** 2
+    squares = np.where(points, 0, GRID**2).astype(np.int16)
+    for _axis in range(2):
+        squares = (squares[:, :, None, :] + gaps).min(axis=-1).swapaxes(1, 2)
+    return np.sqrt(squares, dtype=np.float32)
+
+
+@functools.cache
+def distance_fields(digit: int) -> np.ndarray:
+    """Signed distance to the edge of a digit's ink in each face, in pixels: (faces, GRID, GRID)."""
+    ink = np.stack([glyph(face, digit) for face in FACES])
+    # The edge runs half-way between a point of ink and its neighbour: half a step off either way.
+    return (distance_to(~ink) - distance_to(ink) + 0.5 - ink) / FINE
+
+
+def depth_at(fields: np.ndarray, face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Signed distance in fields[face] at x, y pixels from the middle, bilinear between points."""
+    x = np.clip(x * FINE + GRID // 2, 0, GRID - 1.01)
+    y = np.clip(y * FINE + GRID // 2, 0, GRID - 1.01)
+    column, row = x.astype(np.int32), y.astype(np.int32)
+    x, y = x - column.astype(np.float32), y - row.astype(np.float32)
+    corner = (face * GRID + row) * GRID + column
+    points = fields.ravel()
+    above = points[corner] * (1 - x) + points[corner + 1] * x
+    below = points[corner + GRID] * (1 - x) + points[corner + GRID + 1] * x
+    return above * (1 - y) + below * y
+
+
+def draw_digit(digit: int, n: int, rng: np.random.Generator) -> np.ndarray:
+    """Pictures of one digit, white (255) on black (0): (n, 784) uint8."""
+
+    def between(low: float, high: float) -> np.ndarray:
+        return (low + (high - low) * rng.random((n, 1, 1))).astype(np.float32)
+
+    fields = distance_fields(digit)
+    face = rng.integers(len(fields), size=(n, 1, 1), dtype=np.int32)
+    right, down = between(-1.2, 1.2), between(-1.2, 1.2)
+    t = between(-0.12, 0.12)  # tangent of half the angle: turns up to 14 degrees
+    cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
+    slant = between(-0.3, 0.4)
+    width, height = between(0.8, 1.15), between(0.85, 1.02)
+
+    # For each pixel of the picture, the point of the upright glyph that it shows.
+    pixels = np.arange(FRAME, dtype=np.float32) - (FRAME - 1) / 2
+    x, y = pixels - right, pixels[:, None] - down
+    x, y = cosine * x + sine * y, cosine * y - sine * x
+    x, y = (x + slant * y) / width, y / height
+
+    half_stroke = fields.max(axis=(1, 2))[face]
+    thicker = np.clip(between(1.1, 2.1) - half_stroke, -0.3, 1)
+    blur = between(1.0, 2.1)
+    grey = np.clip(0.5 + (depth_at(fields, face, x, y) + thicker) / blur, 0, 1)
+    return (255 * grey + 0.5).astype(np.uint8).reshape(n, FRAME * FRAME)
+
+
+def draw_digits(counts: Sequence[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (n, 784) and labels (n,), both uint8, shuffled: counts[d] images of digit d = 0..9.
+
+    A digit's images and their order depend on the seed and its own count alone.
+    """
+    shuffle, *streams = np.random.SeedSequence(seed).spawn(1 + len(counts))
+    labels = np.repeat(np.arange(len(counts), dtype=np.uint8), counts)
+    np.random.default_rng(shuffle).shuffle(labels)
+    images = np.empty((len(labels), FRAME * FRAME), np.uint8)
+    for digit in np.unique(labels).tolist():
+        rng = np.random.default_rng(streams[digit])
+        images[labels == digit] = draw_digit(digit, counts[digit], rng)
+    return images, labels
+
+
+def draw_part(part: str, digits: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels of the "train" or the "test" set: as many of `digits` as MNIST has.
+
+    Images are (n, 784) uint8, labels (n,) uint8. The other digits do not change a digit's images.
+    """
+    counts = [count if digit in digits else 0 for digit, count in enumerate(COUNTS[part])]
+    return draw_digits(counts, SEEDS[part])

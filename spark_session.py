@@ -1,0 +1,123 @@
+"""How the program gets its SparkContext: found Java, quiet logs, one BLAS thread, its own modules.
+
+`spark-submit` has already made its choices (master, memory, where the driver listens): they win.
+Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+
+from pyspark import SparkConf, SparkContext
+from pyspark import __version__ as spark_version
+
+from command_line import UserError
+
+# Each executor core runs one task; a BLAS that starts threads of its own would fight the others.
+BLAS_THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@contextmanager
+def spark_context(name: str):
+    """A SparkContext for the length of a `with` block. Raises UserError if Spark cannot start."""
+    context = _start(name)
+    try:
+        context.setLogLevel("ERROR")
+        with tempfile.TemporaryDirectory() as folder:
+            _ship_modules(context, Path(folder))
+            yield context
+    finally:
+        context.stop()
+
+
+def _start(name: str) -> SparkContext:
+    submitted = "PYSPARK_GATEWAY_PORT" in os.environ
+    if not submitted:
+        find_java()
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    with tempfile.TemporaryFile() as log:
+        try:
+            with _stderr_to(log if not submitted else None):
+                SparkContext._ensure_initialized()  # starts Java, so that the settings are known
+                return SparkContext(conf=_settings(name))
+        except UserError:
+            raise
+        except Exception as error:
+            log.seek(0)
+            said = [line for line in log.read().decode(errors="replace").splitlines() if line]
+            reason = " ".join(str(getattr(error, "java_exception", error)).split())
+            hint = f"; Java said: {said[-1]}" if said else ""
+            raise UserError(f"Spark did not start: {reason[:300]}{hint}") from None
+
+
+def _settings(name: str) -> SparkConf:
+    """What Spark was started with, and for all that it leaves open, what this program needs."""
+    conf = SparkConf().setAppName(name)
+    conf.setIfMissing("spark.master", "local[*]")
+    conf.setIfMissing("spark.ui.showConsoleProgress", "false")
+    if conf.get("spark.master").startswith("local"):
+        conf.setIfMissing("spark.driver.host", "127.0.0.1")
+        conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+    for variable in BLAS_THREADS:
+        conf.setIfMissing(f"spark.executorEnv.{variable}", "1")
+    if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":
+        # Between Java and Python, TCP on loopback waits 40 ms for acknowledgements in each task.
+        conf.setIfMissing("spark.python.unix.domain.socket.enabled", "true")
+    return conf
+
+
+def _ship_modules(context: SparkContext, folder: Path) -> None:
+    """Send the program's own modules to the executors, so that nobody has to name --py-files."""
+    here = Path(__file__).parent
+    if not here.is_dir():  # the program itself came as a zip of --py-files: executors have it
+        return
+    archive = folder / "modules.zip"
+    with zipfile.ZipFile(archive, "w") as modules:
+        for module in sorted(here.glob("*.py")):
+            modules.write(module, module.name)
+    context.addPyFile(str(archive))
+
+
+def find_java() -> None:
+    """Raise UserError, with how to install it, unless there is a Java that this Spark runs on."""
+    least = 17 if int(spark_version.split(".")[0]) >= 4 else 8
+    home = os.environ.get("JAVA_HOME")
+    java = shutil.which(os.path.join(home, "bin", "java") if home else "java")
+    install = (
+        "install it with `apt install openjdk-17-jre-headless` (Debian, Ubuntu), "
+        "`dnf install java-17-openjdk-headless` (Fedora) or `brew install openjdk@17` (macOS), "
+        "or set JAVA_HOME"
+    )
+    if java is None:
+        where = f"in JAVA_HOME={home}" if home else "on the PATH"
+        raise UserError(f"Spark needs Java {least} or later, and there is none {where}: {install}")
+    said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
+    version = re.search(r'version "(?:1\.)?(\d+)', said)
+    if version is None or int(version.group(1)) < least:
+        found = version.group(1) if version else "of an unknown version"
+        raise UserError(f"Spark needs Java {least} or later; {java} is Java {found}: {install}")
+
+
+@contextmanager
+def _stderr_to(log):
+    """Let what is started meanwhile write its standard error to `log`; do nothing for None."""
+    if log is None:
+        yield
+        return
+    terminal = os.dup(2)
+    os.dup2(log.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)

@@ -1,0 +1,130 @@
+"""Files at a place: a local path, or any URI that the cluster's Hadoop knows (hdfs://, gs://, s3a://).
+
+A local path is read and written by Python alone. A URI, anything with a scheme such as `file://`,
+goes through Spark's own Hadoop file systems, with the credentials that Spark was given, and needs
+a running SparkContext. A file is written to a temporary name beside its place and renamed, so that
+nobody ever reads half of one.
+"""
+
+import os
+import re
+from contextlib import contextmanager
+from pathlib import Path
+
+from command_line import UserError
+
+
+def is_uri(place: str) -> bool:
+    """Whether a place names a Hadoop file system; one letter and a colon is a drive, no scheme."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", place) is not None
+
+
+def join(folder: str, name: str) -> str:
+    """The place of a file in a folder."""
+    return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)
+
+
+def names(folder: str) -> list[str]:
+    """The names in a folder, sorted; none if there is no such folder. Raises UserError."""
+    with _told_plainly("cannot list", folder):
+        if is_uri(folder):
+            path, system = _hadoop(folder)
+            statuses = system.listStatus(path) if system.exists(path) else []
+            return sorted(status.getPath().getName() for status in statuses)
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+def exists(place: str) -> bool:
+    """Whether there is a file or a folder. Raises UserError where that cannot be found out."""
+    with _told_plainly("cannot look at", place):
+        if is_uri(place):
+            path, system = _hadoop(place)
+            return system.exists(path)
+        return os.path.exists(place)
+
+
+def read(place: str) -> bytes:
+    """The bytes of a file. Raises UserError where it is missing or cannot be read."""
+    with _told_plainly("cannot read", place):
+        if is_uri(place):
+            path, system = _hadoop(place)
+            stream = system.open(path)
+            try:
+                return bytes(_spark()._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+            finally:
+                stream.close()
+        return Path(place).read_bytes()
+
+
+def write(place: str, content: bytes) -> None:
+    """Put bytes at a place, whole or not at all; its folder is made. Raises UserError."""
+    with _told_plainly("cannot write", place):
+        if is_uri(place):
+            _write_hadoop(place, content)
+        else:
+            _write_local(Path(place), content)
+
+
+def _write_local(place: Path, content: bytes) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    temporary = place.with_name(place.name + ".tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut can leave the new name on an empty file
+        os.replace(temporary, place)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _write_hadoop(place: str, content: bytes) -> None:
+    spark = _spark()
+    path, system = _hadoop(place)
+    temporary, _ = _hadoop(place + ".tmp")
+    hadoop = spark._jvm.org.apache.hadoop.fs
+    try:
+        stream = system.create(temporary, True)
+        try:
+            stream.write(content)
+        finally:
+            stream.close()
+        # FileSystem.rename refuses a place that is taken; FileContext's replaces it, on HDFS in
+        # one step.
+        options = spark._gateway.new_array(hadoop.Options.Rename, 1)
+        options[0] = hadoop.Options.Rename.OVERWRITE
+        files = hadoop.FileContext.getFileContext(path.toUri(), system.getConf())
+        files.rename(temporary, path, options)
+    except BaseException:
+        system.delete(temporary, False)
+        raise
+
+
+def _spark():
+    from pyspark import SparkContext  # here, because a local path is read without Spark
+
+    if SparkContext._active_spark_context is None:
+        raise UserError("a URI is read through Spark, and Spark is not running; give a local path")
+    return SparkContext._active_spark_context
+
+
+def _hadoop(place: str):
+    """The Hadoop path of a URI and the file system that it lies in."""
+    spark = _spark()
+    path = spark._jvm.org.apache.hadoop.fs.Path(place)
+    return path, path.getFileSystem(spark._jsc.hadoopConfiguration())
+
+
+@contextmanager
+def _told_plainly(what: str, place: str):
+    """Turn the errors of both kinds of storage into one line for a person."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{what} {place}: {error.strerror or error}") from None
+    except Exception as error:
+        if not hasattr(error, "java_exception"):
+            raise
+        reason = str(error.java_exception).strip().splitlines()[0]
+        raise UserError(f"{what} {place}: {reason}") from None

@@ -1,0 +1,200 @@
+"""Train the article's network on Spark RDDs: eight maps and one reduce an epoch.
+
+On this machine, with all its cores:    python train.py
+On a cluster:                           spark-submit --master spark://HOST:7077 train.py
+
+Reads MNIST (see data_loader), writes model/ (parameters.npz, history.csv, settings.json) and
+plots/ (cost.png, accuracy.png, hidden_units.png). `predict.py` then scores the test set.
+"""
+
+import argparse
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from pyspark import RDD
+from tqdm import tqdm
+
+import data_loader
+import figures
+import model_files
+from command_line import DATA_HELP, Digits, UserError, exit_status, number_within, whole_number
+from model_files import Epoch
+from nn_math import (
+    Parameters,
+    Sums,
+    add,
+    affine,
+    hidden_delta,
+    initial_parameters,
+    mean_gradients,
+    output_error,
+    random_stream,
+    sigmoid,
+    weight_gradient,
+)
+from spark_session import spark_context
+
+
+def maps_epoch(
+    train_rdd: RDD, parameters: Parameters, settings: argparse.Namespace, epoch: int
+) -> Sums:
+    """One epoch as the article has it: draw a mini-batch, eight maps, one reduce.
+
+    train_rdd holds pairs (x, y*): image (1, 784), label one-hot (1, k). Returns the tuples after
+    map 8, summed over the mini-batch. Raises UserError if the mini-batch is empty.
+    """
+    seed = int(random_stream(settings.seed, epoch).integers(2**31))
+    mini_batch = train_rdd.sample(False, settings.fraction, seed)
+    p = train_rdd.context.broadcast(parameters)
+    # fmt: off
+    gradients = (
+        mini_batch
+        .map(each(lambda x, y:                        # 1: H^ = x W1 + B1
+            (x, affine(x, p.value.W1, p.value.B1), y)))
+        .map(each(lambda x, H_hat, y:                 # 2: H = sigmoid(H^)
+            (x, H_hat, sigmoid(H_hat), y)))
+        .map(each(lambda x, H_hat, H, y:              # 3: Y^ = H W2 + B2
+            (x, H_hat, H, affine(H, p.value.W2, p.value.B2), y)))
+        .map(each(lambda x, H_hat, H, Y_hat, y:       # 4: Y = sigmoid(Y^)
+            (x, H_hat, H, Y_hat, sigmoid(Y_hat), y)))
+        .map(each(lambda x, H_hat, H, Y_hat, Y, y:    # 5: E, dB2 = (Y - y*) * sigmoid'(Y^), Acc
+            (x, H_hat, H, *output_error(Y_hat, Y, y))))
+        .map(each(lambda x, H_hat, H, E, dB2, Acc:    # 6: dW2 = H^T dB2, H transposed
+            (x, H_hat, E, dB2, weight_gradient(H, dB2), Acc)))
+        .map(each(lambda x, H_hat, E, dB2, dW2, Acc:  # 7: dB1 = (dB2 W2^T) * sigmoid'(H^)
+            (x, E, dB2, dW2, hidden_delta(dB2, p.value.W2, H_hat), Acc)))
+        .map(each(lambda x, E, dB2, dW2, dB1, Acc:    # 8: dW1 = x^T dB1, x transposed
+            (E, dB2, dW2, dB1, weight_gradient(x, dB1), Acc, 1)))
+    )  # (E, dB2, dW2, dB1, dW1, Acc, 1) of each image
+    # fmt: on
+    try:
+        return Sums(*gradients.reduce(add))
+    except ValueError:  # what reduce says of an RDD without elements
+        raise UserError(
+            f"the mini-batch of epoch {epoch} is empty: --fraction {settings.fraction} of the "
+            "training images is less than one; give a larger fraction or more images"
+        ) from None
+    finally:
+        p.destroy()
+
+
+def each(function: Callable) -> Callable:
+    """The function of a tuple that calls `function` with the tuple's elements."""
+    return lambda elements: function(*elements)
+
+
+def update(parameters: Parameters, sums: Sums, learning_rate: float) -> Parameters:
+    """The step: theta <- theta - alpha * (sum of gradients) / n."""
+    gradients = mean_gradients(sums)
+    steps = zip(parameters, gradients, strict=True)
+    return Parameters(*(theta - learning_rate * gradient for theta, gradient in steps))
+
+
+def run_epochs(
+    train_rdd: RDD, parameters: Parameters, settings: argparse.Namespace
+) -> tuple[Parameters, list[Epoch], bool]:
+    """The epoch loop. Returns the parameters, the history, and whether all epochs were run.
+
+    Ctrl-C ends it after the last whole epoch.
+    """
+    history: list[Epoch] = []
+    epochs = progress_bar(settings.epochs)
+    try:
+        for epoch in range(1, settings.epochs + 1):
+            start = time.perf_counter()
+            sums = maps_epoch(train_rdd, parameters, settings, epoch)
+            parameters = update(parameters, sums, settings.learning_rate)
+            seconds = time.perf_counter() - start
+            history.append(Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds))
+            model_files.save_history(settings.model_dir, history)
+            show_epoch(epochs, history[-1])
+        return parameters, history, True
+    except KeyboardInterrupt:
+        return parameters, history, False
+    finally:
+        epochs.close()
+
+
+def progress_bar(epochs: int) -> tqdm:
+    """A bar on a terminal; elsewhere it is disabled and `show_epoch` prints lines."""
+    form = "epoch {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
+    return tqdm(total=epochs, bar_format=form, disable=None)
+
+
+def show_epoch(bar: tqdm, epoch: Epoch) -> None:
+    """Tell how far along the run is: cost and accuracy of the epoch's mini-batch."""
+    if bar.disable:
+        print(
+            f"epoch {epoch.epoch}/{bar.total}  cost {epoch.cost:.4f}  "
+            f"accuracy {epoch.accuracy:.4f}  {epoch.seconds:.2f} s",
+            flush=True,
+        )
+    else:
+        bar.set_postfix_str(f"cost {epoch.cost:.4f}, accuracy {epoch.accuracy:.4f}", refresh=False)
+        bar.update()
+
+
+def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict:
+    """What settings.json says: everything that the result depends on."""
+    return {
+        "data": {"name": split.name, "place": split.place, "sha256": split.sha256},
+        "images": split.count,
+        "settings": vars(settings),
+        "versions": model_files.versions(),
+    }
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line; every default is the article's."""
+    parser = argparse.ArgumentParser(
+        prog="train.py",
+        description="Train the article's network on Spark RDDs.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    option = parser.add_argument
+    option("--data", help=DATA_HELP)
+    option("--digits", nargs="+", action=Digits, default=[0, 1], help="which to tell apart, or all")
+    option("--hidden", type=whole_number(1), default=64, help="hidden units")
+    option("--epochs", type=whole_number(1), default=50, help="mini-batches, one to an epoch")
+    option("--learning-rate", type=number_within(0, math.inf), default=0.1, help="alpha")
+    option("--fraction", type=number_within(0, 1), default=0.7, help="mini-batch / training set")
+    option("--seed", type=whole_number(0), default=1, help="same seed, same bits")
+    option("--partitions", type=whole_number(1), help="default: follows from the number of images")
+    option("--dtype", choices=("float32", "float64"), default="float32", help="precision")
+    option("--model-dir", default="model", help="folder or URI for parameters and history")
+    option("--plots-dir", default="plots", help="folder or URI for the figures")
+    return parser
+
+
+@exit_status
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train as the arguments say; returns 0, or 130 when Ctrl-C ended it early, results saved."""
+    settings = arguments().parse_args(argv)
+    place = data_loader.find_data(settings.data)
+    with spark_context("train") as spark:
+        split = data_loader.load(spark, place, "train", settings.digits, settings.partitions)
+        settings.partitions = split.blocks.getNumPartitions()
+        model_files.save_json(
+            settings.model_dir, model_files.SETTINGS, describe_run(settings, split)
+        )
+        print(
+            f"{split.name}: {split.count:,} images of {len(split.digits)} digits in "
+            f"{settings.partitions} partitions; network 784-{settings.hidden}-{len(split.digits)}"
+        )
+        train_rdd = data_loader.image_label_pairs(split, settings.dtype)
+        parameters = initial_parameters(
+            settings.seed, settings.hidden, len(settings.digits), settings.dtype
+        )
+        parameters, history, finished = run_epochs(train_rdd, parameters, settings)
+    if not history:
+        raise UserError("stopped before the first epoch had ended: there is nothing to save")
+    model_files.save_parameters(settings.model_dir, parameters)
+    figures.draw_training(settings.plots_dir, history, parameters, split.name)
+    print(f"saved {settings.model_dir}/ and {settings.plots_dir}/; next: python predict.py")
+    return 0 if finished else 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import zipfile
 from contextlib import contextmanager
@@ -45,6 +46,7 @@ def _start(name: str) -> SparkContext:
     if not submitted:
         find_java()
         os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     with tempfile.TemporaryFile() as log:
         try:
             with _stderr_to(log if not submitted else None):

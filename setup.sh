@@ -1,0 +1,59 @@
+#!/bin/sh
+# Make .venv with what requirements files name, and see that there is a Java for Spark.
+# Usage: ./setup.sh REQUIREMENTS...      `make run` and `make test` call this; nothing is done twice.
+set -eu
+cd "$(dirname "$0")"
+
+say() { printf 'setup: %s\n' "$*"; }
+fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+debian_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
+
+apt_install() {
+    say "installing $1 with apt-get ($2); this asks for the network"
+    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null ||
+        fail "apt-get could not install $1; install it by hand and run this again"
+}
+
+java_version() { # the major version of the Java that Spark will start; nothing if there is none
+    "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 |
+        sed -n 's/.*version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' | head -n 1
+}
+
+find_python() {
+    for python in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+}
+
+version=$(java_version || true)
+if [ "${version:-0}" -lt 17 ]; then
+    if debian_root && [ -z "${JAVA_HOME:-}" ]; then
+        apt_install openjdk-17-jre-headless "Spark needs Java 17 or later; found: ${version:-none}"
+    else
+        fail "Spark needs Java 17 or later (found: ${version:-none}). Debian, Ubuntu: apt install" \
+            "openjdk-17-jre-headless; Fedora: dnf install java-21-openjdk-headless; macOS: brew" \
+            "install openjdk@17. If it is installed, set JAVA_HOME to its folder."
+    fi
+fi
+
+if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+    python=$(find_python)
+    [ -n "$python" ] || fail "Python 3.11 or later is needed; name yours with PYTHON=/path/to/python3"
+    if ! "$python" -c 'import ensurepip' 2>/dev/null; then
+        debian_root || fail "this Python has no venv; on Debian, Ubuntu: apt install python3-venv"
+        apt_install "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" \
+            "this Python cannot make a .venv without it"
+    fi
+    say "making .venv with $("$python" --version)"
+    "$python" -m venv --clear .venv
+fi
+
+for requirements in "$@"; do
+    say "installing what $requirements names into .venv"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
+        fail "pip could not install $requirements; is the package index reachable?"
+done

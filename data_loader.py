@@ -5,8 +5,6 @@ turn them into rows. What Spark keeps in memory are blocks, (images uint8 (m, 78
 (m,)); `image_label_pairs` makes the article's RDD of them, one (image, label) pair for each image.
 """
 
-import functools
-import gc
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ import idx_files
 import mnist_download
 import offline_digits
 import storage
+from blocks import Block, as_rows, split_into_blocks
 from command_line import UserError
 
 DEFAULT_FOLDER = Path("data/mnist")
@@ -26,9 +25,6 @@ IDX_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-BLOCK_ROWS = 4096
-
-Block = tuple[np.ndarray, np.ndarray]
 
 
 class Split(NamedTuple):
@@ -89,7 +85,7 @@ def load(
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
     bounds = [len(images) * i // partitions for i in range(partitions + 1)]
     slices = [(images[a:b], labels[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    blocks = spark.parallelize(slices, partitions).flatMap(_split_into_blocks).cache()
+    blocks = spark.parallelize(slices, partitions).flatMap(split_into_blocks).cache()
     return Split(blocks, len(images), tuple(digits), name, place, hashes)
 
 
@@ -111,28 +107,6 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
         return ((X[i : i + 1], y_true[i : i + 1]) for i in range(len(X)))
 
     return split.blocks.flatMap(pairs)
-
-
-def as_rows(
-    images: np.ndarray, labels: np.ndarray, outputs: int, dtype: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """X (n, 784), pixels divided by 255, and y* (n, k), one-hot, of a block's images and labels."""
-    _spare_garbage_collector_the_imports()
-    X = np.divide(images, 255, dtype=dtype)
-    return X, np.eye(outputs, dtype=dtype)[labels]
-
-
-@functools.cache
-def _spare_garbage_collector_the_imports() -> None:
-    """A worker collects garbage after each task; this saves it 20 ms among imported modules."""
-    gc.freeze()
-
-
-def _split_into_blocks(part: Block) -> Iterator[Block]:
-    """A long partition in blocks, so that its rows as floats take little memory at a time."""
-    images, labels = part
-    for start in range(0, len(images), BLOCK_ROWS):
-        yield images[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS]
 
 
 def _read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:

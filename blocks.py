@@ -1,0 +1,36 @@
+"""What the executors do with the data: blocks of images, and the rows of numbers that they become.
+
+A block is (images uint8 (m, 784), labels uint8 (m,)). Knows NumPy only, so that executors need
+nothing else.
+"""
+
+import functools
+import gc
+from collections.abc import Iterator
+
+import numpy as np
+
+Block = tuple[np.ndarray, np.ndarray]
+BLOCK_ROWS = 4096
+
+
+def as_rows(
+    images: np.ndarray, labels: np.ndarray, outputs: int, dtype: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """X (n, 784), pixels divided by 255, and y* (n, k), one-hot, of a block's images and labels."""
+    _spare_garbage_collector_the_imports()
+    X = np.divide(images, 255, dtype=dtype)
+    return X, np.eye(outputs, dtype=dtype)[labels]
+
+
+@functools.cache
+def _spare_garbage_collector_the_imports() -> None:
+    """A worker collects garbage after each task; this saves it 20 ms among imported modules."""
+    gc.freeze()
+
+
+def split_into_blocks(part: Block) -> Iterator[Block]:
+    """A long partition in blocks, so that its rows as floats take little memory at a time."""
+    images, labels = part
+    for start in range(0, len(images), BLOCK_ROWS):
+        yield images[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS]

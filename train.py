@@ -20,6 +20,8 @@ import data_loader
 import figures
 import model_files
 from command_line import DATA_HELP, Digits, UserError, exit_status, number_within, whole_number
+from epoch_averaging import averaging_epoch
+from epoch_partitions import partitions_epoch
 from model_files import Epoch
 from nn_math import (
     Parameters,
@@ -34,6 +36,7 @@ from nn_math import (
     sigmoid,
     weight_gradient,
 )
+from optimizers import OPTIMIZERS, bold_driver, with_weight_decay
 from spark_session import spark_context
 
 
@@ -43,7 +46,7 @@ def maps_epoch(
     """One epoch as the article has it: draw a mini-batch, eight maps, one reduce.
 
     train_rdd holds pairs (x, y*): image (1, 784), label one-hot (1, k). Returns the tuples after
-    map 8, summed over the mini-batch. Raises UserError if the mini-batch is empty.
+    map 8, summed over the mini-batch. Raises ValueError if the mini-batch is empty.
     """
     seed = int(random_stream(settings.seed, epoch).integers(2**31))
     mini_batch = train_rdd.sample(False, settings.fraction, seed)
@@ -71,11 +74,6 @@ def maps_epoch(
     # fmt: on
     try:
         return Sums(*gradients.reduce(add))
-    except ValueError:  # what reduce says of an RDD without elements
-        raise UserError(
-            f"the mini-batch of epoch {epoch} is empty: --fraction {settings.fraction} of the "
-            "training images is less than one; give a larger fraction or more images"
-        ) from None
     finally:
         p.destroy()
 
@@ -85,11 +83,12 @@ def each(function: Callable) -> Callable:
     return lambda elements: function(*elements)
 
 
-def update(parameters: Parameters, sums: Sums, learning_rate: float) -> Parameters:
-    """The step: theta <- theta - alpha * (sum of gradients) / n."""
-    gradients = mean_gradients(sums)
-    steps = zip(parameters, gradients, strict=True)
-    return Parameters(*(theta - learning_rate * gradient for theta, gradient in steps))
+# What an epoch can be: a function of (train_rdd, parameters, settings, epoch) -> Sums.
+STRATEGIES = {
+    "maps": maps_epoch,
+    "partitions": partitions_epoch,
+    "averaging": averaging_epoch,
+}
 
 
 def run_epochs(
@@ -97,24 +96,48 @@ def run_epochs(
 ) -> tuple[Parameters, list[Epoch], bool]:
     """The epoch loop. Returns the parameters, the history, and whether all epochs were run.
 
-    Ctrl-C ends it after the last whole epoch.
+    Ctrl-C ends it after the last whole epoch. Raises UserError if a mini-batch is empty.
     """
-    history: list[Epoch] = []
-    epochs = progress_bar(settings.epochs)
+    step = OPTIMIZERS[settings.optimizer]
+    state, history = {}, []
+    bar = progress_bar(settings.epochs)
     try:
         for epoch in range(1, settings.epochs + 1):
             start = time.perf_counter()
-            sums = maps_epoch(train_rdd, parameters, settings, epoch)
-            parameters = update(parameters, sums, settings.learning_rate)
+            now = settings_of_epoch(settings, history)
+            sums = mini_batch_sums(train_rdd, parameters, now, epoch)
+            gradients = with_weight_decay(mean_gradients(sums), parameters, now.weight_decay)
+            parameters, state = step(parameters, gradients, state, now.learning_rate, epoch)
             seconds = time.perf_counter() - start
             history.append(Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds))
             model_files.save_history(settings.model_dir, history)
-            show_epoch(epochs, history[-1])
+            show_epoch(bar, history[-1])
         return parameters, history, True
     except KeyboardInterrupt:
         return parameters, history, False
     finally:
-        epochs.close()
+        bar.close()
+
+
+def settings_of_epoch(settings: argparse.Namespace, history: list[Epoch]) -> argparse.Namespace:
+    """The settings with the learning rate that the bold driver has come to, if it drives."""
+    if not settings.bold_driver:
+        return settings
+    rate = bold_driver(settings.learning_rate, [epoch.cost for epoch in history])
+    return argparse.Namespace(**{**vars(settings), "learning_rate": rate})
+
+
+def mini_batch_sums(
+    train_rdd: RDD, parameters: Parameters, settings: argparse.Namespace, epoch: int
+) -> Sums:
+    """One epoch in the chosen way. Raises UserError if the mini-batch is empty."""
+    try:
+        return STRATEGIES[settings.strategy](train_rdd, parameters, settings, epoch)
+    except ValueError:  # what a reduce says of an RDD without elements
+        raise UserError(
+            f"the mini-batch of epoch {epoch} is empty: --fraction {settings.fraction:g} of the "
+            "training images is less than one; give a larger fraction or more images"
+        ) from None
 
 
 def progress_bar(epochs: int) -> tqdm:
@@ -160,6 +183,11 @@ def arguments() -> argparse.ArgumentParser:
     option("--epochs", type=whole_number(1), default=50, help="mini-batches, one to an epoch")
     option("--learning-rate", type=number_within(0, math.inf), default=0.1, help="alpha")
     option("--fraction", type=number_within(0, 1), default=0.7, help="mini-batch / training set")
+    option("--strategy", choices=STRATEGIES, default="maps", help="how an epoch is computed")
+    option("--batch-size", type=whole_number(1), default=32, help="of a step of averaging")
+    option("--optimizer", choices=OPTIMIZERS, default="sgd", help="the driver's step")
+    option("--weight-decay", type=number_within(0, math.inf, True), default=0.0, help="L2, weights")
+    option("--bold-driver", action="store_true", help="rate +5%% if the cost fell, else halved")
     option("--seed", type=whole_number(0), default=1, help="same seed, same bits")
     option("--partitions", type=whole_number(1), help="default: follows from the number of images")
     option("--dtype", choices=("float32", "float64"), default="float32", help="precision")
@@ -183,7 +211,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"{split.name}: {split.count:,} images of {len(split.digits)} digits in "
             f"{settings.partitions} partitions; network 784-{settings.hidden}-{len(split.digits)}"
         )
-        train_rdd = data_loader.image_label_pairs(split, settings.dtype)
+        train_rdd = split.blocks
+        if settings.strategy == "maps":
+            train_rdd = data_loader.image_label_pairs(split, settings.dtype)
         parameters = initial_parameters(
             settings.seed, settings.hidden, len(settings.digits), settings.dtype
         )

@@ -4,6 +4,7 @@
 Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
 """
 
+import logging
 import os
 import re
 import shutil
@@ -30,7 +31,13 @@ BLAS_THREADS = (
 
 @contextmanager
 def spark_context(name: str):
-    """A SparkContext for the length of a `with` block. Raises UserError if Spark cannot start."""
+    """A SparkContext for the length of a `with` block; one that is running already goes on after.
+
+    Raises UserError if Spark cannot start.
+    """
+    if SparkContext._active_spark_context is not None:
+        yield SparkContext._active_spark_context
+        return
     context = _start(name)
     try:
         context.setLogLevel("ERROR")
@@ -42,6 +49,7 @@ def spark_context(name: str):
 
 
 def _start(name: str) -> SparkContext:
+    logging.getLogger().addFilter(_not_of_ctrl_c)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         find_java()
@@ -108,6 +116,11 @@ def find_java() -> None:
     if version is None or int(version.group(1)) < least:
         found = version.group(1) if version else "of an unknown version"
         raise UserError(f"Spark needs Java {least} or later; {java} is Java {found}: {install}")
+
+
+def _not_of_ctrl_c(record: logging.LogRecord) -> bool:
+    """Keep out of the log the traceback that py4j writes there when Ctrl-C finds it waiting."""
+    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
 
 
 @contextmanager

@@ -33,7 +33,10 @@ def few_images(mnist) -> tuple[np.ndarray, np.ndarray]:
     """The first 900 test images of MNIST (900, 784) and their labels (900,), all ten digits."""
     images, labels = (
         read(storage.read(f"{mnist}/t10k-{kind}-ubyte.gz"), kind)
-        for kind, read in (("images-idx3", idx_files.read_images), ("labels-idx1", idx_files.read_labels))
+        for kind, read in (
+            ("images-idx3", idx_files.read_images),
+            ("labels-idx1", idx_files.read_labels),
+        )
     )
     return images[:900], labels[:900]
 

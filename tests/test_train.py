@@ -1,0 +1,350 @@
+"""The epoch: the chain of maps and the ways beside it, against full-matrix NumPy, on real Spark."""
+
+import argparse
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyspark import RDD
+
+import data_loader
+import epoch_partitions
+import model_files
+import nn_math
+import train
+
+ROOT = Path(train.__file__).parent
+
+
+def settings(**changed) -> argparse.Namespace:
+    defaults = vars(train.arguments().parse_args([]))
+    return argparse.Namespace(**{**defaults, **changed})
+
+
+@pytest.fixture(scope="module")
+def split(spark, small_mnist):
+    return data_loader.load(spark, small_mnist, "train", range(10), partitions=3)
+
+
+def training_rdd(split, strategy: str, dtype: str = "float64") -> RDD:
+    return data_loader.image_label_pairs(split, dtype) if strategy == "maps" else split.blocks
+
+
+def written_out(X, y, p) -> nn_math.Sums:
+    """Forward and backward by the chain rule, written out for a whole matrix without nn_math."""
+    H = 1 / (1 + np.exp(-(X @ p.W1 + p.B1)))
+    Y = 1 / (1 + np.exp(-(H @ p.W2 + p.B2)))
+    dB2 = (Y - y) * Y * (1 - Y)
+    dB1 = np.einsum("nk,hk->nh", dB2, p.W2) * H * (1 - H)
+    return nn_math.Sums(
+        E=((Y - y) ** 2).sum() / 2,
+        dB2=dB2.sum(axis=0, keepdims=True),
+        dW2=np.einsum("nh,nk->hk", H, dB2),
+        dB1=dB1.sum(axis=0, keepdims=True),
+        dW1=np.einsum("ni,nh->ih", X, dB1),
+        Acc=int((np.argmax(Y, 1) == np.argmax(y, 1)).sum()),
+        n=len(X),
+    )
+
+
+def assert_close(sums, expected, tolerance=1e-10):
+    assert (sums.n, sums.Acc) == (expected.n, expected.Acc)
+    for name in ("E", "dB2", "dW2", "dB1", "dW1"):
+        np.testing.assert_allclose(
+            getattr(sums, name),
+            getattr(expected, name),
+            rtol=tolerance,
+            atol=tolerance,
+            err_msg=name,
+        )
+
+
+def test_the_chain_is_the_full_matrix_computation_of_its_mini_batch(split):
+    train_rdd = training_rdd(split, "maps")
+    p = nn_math.initial_parameters(5, 64, 10, "float64")
+    sums = train.maps_epoch(train_rdd, p, settings(seed=7), epoch=4)
+    seed = int(nn_math.random_stream(7, 4).integers(2**31))
+    rows = train_rdd.sample(False, 0.7, seed).collect()
+    X, y = (np.concatenate(part) for part in zip(*rows, strict=True))
+    assert 350 < len(X) < 490  # 70% of 600, give or take six standard deviations
+    assert_close(sums, written_out(X, y, p))
+
+
+def test_partitions_take_the_same_step_as_the_chain_on_the_same_images(split):
+    p = nn_math.initial_parameters(5, 64, 10, "float64")
+    everything = settings(fraction=1.0)
+    by_maps = train.maps_epoch(training_rdd(split, "maps"), p, everything, epoch=1)
+    by_blocks = train.STRATEGIES["partitions"](split.blocks, p, everything, epoch=1)
+    assert by_blocks.n == 600
+    assert_close(by_blocks, by_maps)
+
+
+def test_partitions_draw_a_new_share_of_every_block_each_epoch(split):
+    p = nn_math.initial_parameters(5, 8, 10)
+    sizes = [
+        train.STRATEGIES["partitions"](split.blocks, p, settings(seed=seed), epoch).n
+        for seed, epoch in ((1, 1), (1, 2), (1, 3), (2, 1))
+    ]
+    assert len(set(sizes)) > 1
+    assert all(350 < size < 490 for size in sizes)
+
+
+def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images(spark, split):
+    p = nn_math.initial_parameters(5, 8, 10, "float64")
+    chosen = settings(
+        strategy="averaging", fraction=1.0, batch_size=16, learning_rate=0.5, weight_decay=0.01
+    )
+    uneven = split.blocks.filter(lambda block: len(block[1]) > 0).coalesce(2)
+    sums = train.STRATEGIES["averaging"](uneven, p, chosen, epoch=2)
+    expected, images = [0, 0, 0, 0], 0
+    for partition, own in enumerate(uneven.glom().collect()):
+        W1, B1, W2, B2 = p
+        for number, (pixels, labels) in enumerate(own):
+            order = nn_math.random_stream(chosen.seed, 2, partition, number).permutation(
+                len(labels)
+            )
+            for start in range(0, len(order), 16):
+                batch = order[start : start + 16]
+                g = written_out(
+                    pixels[batch] / 255,
+                    np.eye(10)[labels[batch]],
+                    nn_math.Parameters(W1, B1, W2, B2),
+                )
+                W1, B1 = W1 - 0.5 * (g.dW1 / g.n + 0.01 * W1), B1 - 0.5 * g.dB1 / g.n
+                W2, B2 = W2 - 0.5 * (g.dW2 / g.n + 0.01 * W2), B2 - 0.5 * g.dB2 / g.n
+        own_images = sum(len(labels) for _, labels in own)
+        expected = [e + own_images * a for e, a in zip(expected, (W1, B1, W2, B2), strict=True)]
+        images += own_images
+    assert sums.n == images == 600
+    stepped = one_step(p, sums, chosen)
+    for name, got, mean in zip(p._fields, stepped, expected, strict=True):
+        np.testing.assert_allclose(got, mean / images, rtol=1e-9, atol=1e-12, err_msg=name)
+
+
+def one_step(parameters, sums, chosen):
+    gradients = train.with_weight_decay(
+        nn_math.mean_gradients(sums), parameters, chosen.weight_decay
+    )
+    return train.OPTIMIZERS["sgd"](parameters, gradients, {}, chosen.learning_rate, 1)[0]
+
+
+def test_the_tree_adds_the_same_bits_as_one_sum_in_order(spark, monkeypatch):
+    numbers = np.random.default_rng(3).normal(size=40).astype(np.float32)
+
+    def sums_of(value):
+        return nn_math.Sums(float(value), *(np.full((1, 2), value) for _ in range(4)), 1, 1)
+
+    numbered = spark.parallelize(list(enumerate(numbers.tolist())), 40).mapValues(sums_of)
+    flat = epoch_partitions.sum_in_order(numbered)
+    assert (flat.n, flat.Acc) == (40, 40)
+    assert flat.E == pytest.approx(math.fsum(numbers.tolist()))
+    monkeypatch.setattr(epoch_partitions, "FAN_IN", 6)
+    # The same neighbours in the same order, however the pieces come in: by hand, in two levels.
+    level = [sum(numbers[i : i + 6].tolist()) for i in range(0, 40, 6)]
+    by_hand = sum([sum(level[0:6]), sum(level[6:])])
+    shuffled = numbered.repartition(40)
+    for rdd in (numbered, shuffled):
+        assert epoch_partitions.sum_in_order(rdd).E == by_hand
+
+
+def count_steps(monkeypatch) -> dict[str, int]:
+    steps = {"map": 0, "reduce": 0, "sample": 0}
+
+    def counted(name):
+        original = getattr(RDD, name)
+
+        def step(self, *arguments, **named):
+            steps[name] += 1
+            return original(self, *arguments, **named)
+
+        return step
+
+    for name in steps:
+        monkeypatch.setattr(RDD, name, counted(name))
+    return steps
+
+
+def test_an_epoch_of_the_article_is_one_sample_eight_maps_and_one_reduce(split, monkeypatch):
+    train_rdd = training_rdd(split, "maps")
+    steps = count_steps(monkeypatch)
+    train.maps_epoch(train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(), 1)
+    assert steps == {"map": 8, "reduce": 1, "sample": 1}
+
+
+def test_each_map_hands_on_the_tuple_of_the_design(split, monkeypatch):
+    widths = []
+    original = RDD.map
+
+    def spied(self, function, *rest):
+        mapped = original(self, function, *rest)
+        widths.append(len(mapped.first()))
+        return mapped
+
+    train_rdd = training_rdd(split, "maps")
+    monkeypatch.setattr(RDD, "map", spied)
+    train.maps_epoch(train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(), 1)
+    assert widths == [3, 4, 5, 6, 6, 6, 6, 7]
+
+
+@pytest.mark.parametrize("strategy", train.STRATEGIES)
+def test_the_broadcast_is_released_after_the_epoch(split, strategy, monkeypatch):
+    broadcasts = []
+    original = split.blocks.context.broadcast
+    monkeypatch.setattr(
+        split.blocks.context,
+        "broadcast",
+        lambda value: broadcasts.append(original(value)) or broadcasts[-1],
+    )
+    rdd = training_rdd(split, strategy)
+    train.STRATEGIES[strategy](rdd, nn_math.initial_parameters(1, 4, 10), settings(), 1)
+    assert len(broadcasts) == 1
+    assert not os.path.exists(broadcasts[0]._path)
+
+
+@pytest.fixture
+def run(spark, small_mnist, tmp_path):
+    """Call train.main on the small MNIST, in the suite's Spark; gives its status."""
+
+    def start(*words) -> int:
+        places = "--data", small_mnist, "--model-dir", tmp_path / "model"
+        return train.main(
+            [str(word) for word in (*places, "--plots-dir", tmp_path / "plots", *words)]
+        )
+
+    return start
+
+
+def test_a_short_training_on_mnist_lowers_the_cost_and_learns(spark, mnist, tmp_path):
+    status = train.main(
+        ["--data", mnist, "--model-dir", str(tmp_path), "--plots-dir", str(tmp_path)]
+        + "--strategy partitions --epochs 40 --learning-rate 0.3".split()
+    )
+    assert status == 0
+    history = read_history(tmp_path)
+    assert history[-1].cost < 0.4 * history[0].cost
+    assert history[-1].accuracy > 0.97
+    # The article's sizes: 12,665 images, of which some 70% are drawn.
+    assert all(abs(epoch.batch_size - 8865) < 6 * math.sqrt(12665 * 0.7 * 0.3) for epoch in history)
+
+
+def read_history(folder) -> list[model_files.Epoch]:
+    with open(folder / "history.csv") as file:
+        kinds = model_files.Epoch.__annotations__.values()
+        return [
+            model_files.Epoch(*(kind(row[name]) for name, kind in zip(row, kinds, strict=True)))
+            for row in csv.DictReader(file)
+        ]
+
+
+def test_a_run_leaves_model_history_settings_and_figures(run, tmp_path):
+    assert run("--epochs", 3, "--digits", 3, 7, 8, "--hidden", 5, "--seed", 9) == 0
+    parameters = model_files.load_parameters(str(tmp_path / "model"))
+    assert [array.shape for array in parameters] == [(784, 5), (1, 5), (5, 3), (1, 3)]
+    assert {array.dtype for array in parameters} == {np.dtype("float32")}
+    assert [epoch.epoch for epoch in read_history(tmp_path / "model")] == [1, 2, 3]
+    said = json.loads((tmp_path / "model/settings.json").read_text())
+    assert said["settings"]["seed"] == 9 and said["settings"]["digits"] == [3, 7, 8]
+    assert set(said["versions"]) >= {"python", "numpy", "pyspark"}
+    assert len(said["data"]["sha256"]["train-images-idx3-ubyte"]) == 64
+    assert said["data"]["name"] != "MNIST"  # a cut of it
+    figures = {"cost.png", "accuracy.png", "hidden_units.png"}
+    assert set(os.listdir(tmp_path / "plots")) == figures
+
+
+@pytest.mark.parametrize("strategy", train.STRATEGIES)
+@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
+def test_every_strategy_learns_ten_digits_with_every_optimizer(run, tmp_path, strategy, optimizer):
+    rate = {"sgd": 0.5, "momentum": 0.1, "adam": 0.01}[optimizer]
+    words = "--digits all --hidden 16 --epochs 6 --partitions 2 --batch-size 8".split()
+    choice = ["--strategy", strategy, "--optimizer", optimizer, "--learning-rate", rate]
+    assert run(*words, *choice) == 0
+    history = read_history(tmp_path / "model")
+    assert history[-1].cost < 0.98 * history[0].cost
+
+
+def test_an_empty_mini_batch_is_told_plainly(run, capsys):
+    for strategy in train.STRATEGIES:
+        assert run("--fraction", 1e-9, "--strategy", strategy) == 1
+        error = capsys.readouterr().err
+        assert "mini-batch of epoch 1 is empty" in error and "--fraction 1e-09" in error
+
+
+def test_the_bold_driver_speeds_up_and_brakes(run, tmp_path, monkeypatch):
+    rates = []
+    original = train.OPTIMIZERS["sgd"]
+
+    def spied(parameters, gradients, state, learning_rate, epoch):
+        rates.append(learning_rate)
+        return original(parameters, gradients, state, learning_rate, epoch)
+
+    monkeypatch.setitem(train.OPTIMIZERS, "sgd", spied)
+    words = "--strategy partitions --bold-driver --epochs 8 --learning-rate 2".split()
+    assert run(*words) == 0
+    costs = [epoch.cost for epoch in read_history(tmp_path / "model")]
+    expected = [2.0]
+    for before, after in zip(costs[:-2], costs[1:-1], strict=True):
+        expected.append(expected[-1] * (1.05 if after < before else 0.5))
+    assert rates[0] == rates[1] == 2  # nothing to compare before two epochs are known
+    assert rates[1:] == pytest.approx(expected)
+
+
+BITS = """
+import sys, train
+data, folder = sys.argv[1:]
+for strategy in train.STRATEGIES:
+    status = train.main(["--data", data, "--digits", "all", "--epochs", "3", "--partitions", "5",
+        "--hidden", "16", "--strategy", strategy, "--optimizer", "adam", "--model-dir",
+        f"{folder}/{strategy}", "--plots-dir", folder])
+    assert status == 0
+"""
+
+
+def test_same_seed_same_bits_on_any_number_of_cores(small_mnist, tmp_path):
+    masters = ("local[1]", "local[2]", "local[*]")
+    runs = []
+    for number, master in enumerate(masters):
+        environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PYSPARK_SUBMIT_ARGS": f"--master {master} pyspark-shell",
+        }
+        command = [sys.executable, "-c", BITS, small_mnist, str(tmp_path / str(number))]
+        runs.append(subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True))
+        assert runs[-1].returncode == 0, runs[-1].stderr.decode()
+    for strategy in train.STRATEGIES:
+        first, *others = [
+            (tmp_path / str(number) / strategy / "parameters.npz").read_bytes()
+            for number in range(3)
+        ]
+        assert all(other == first for other in others), strategy
+
+
+def test_ctrl_c_saves_what_there_is_and_exits_with_130(small_mnist, tmp_path):
+    words = ["--data", small_mnist, "--epochs", "100000", "--hidden", "4"]
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 3/"):
+                process.send_signal(signal.SIGINT)
+                break
+        output, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert len(read_history(tmp_path / "model")) >= 3
+    assert model_files.load_parameters(str(tmp_path / "model")).W1.shape == (784, 4)
+    assert (tmp_path / "plots/cost.png").exists()

@@ -20,7 +20,7 @@ Main = Callable[[Sequence[str] | None], int]
 
 
 def exit_status(main: Main) -> Main:
-    """Wrap main(argv) so that it returns 0, or 1 after one line for a UserError, 130 after Ctrl-C.
+    """Wrap main(argv) so that it returns 0, or 1 after a line of what went wrong, 130 after Ctrl-C.
 
     Unusable arguments leave through argparse, with one line and status 2.
     """
@@ -32,6 +32,9 @@ def exit_status(main: Main) -> Main:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except MemoryError as error:
+            print(f"error: not enough memory for this: {error}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             print("stopped by Ctrl-C", file=sys.stderr)
             return 130
@@ -39,8 +42,8 @@ def exit_status(main: Main) -> Main:
     return wrapped
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """The argparse type of a whole number that is at least `least`."""
+def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
+    """The argparse type of a whole number from `least` to `most`, if there is a most."""
 
     def parse(text: str) -> int:
         try:
@@ -49,6 +52,8 @@ def whole_number(least: int) -> Callable[[str], int]:
             number = None
         if number is None or number < least:
             raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+        if most is not None and number > most:
+            raise argparse.ArgumentTypeError(f"{text!r} is more than {most}")
         return number
 
     return parse

@@ -46,7 +46,8 @@ def find_data(data: str | None) -> str:
     or if "mnist" cannot be had.
     """
     if data not in (None, "mnist"):
-        if data != "offline" and not storage.exists(data):
+        # A URI can be looked at only once Spark runs: `load` says what is missing there.
+        if not (data == "offline" or storage.is_uri(data) or storage.exists(data)):
             raise UserError(f"--data {data}: no such folder; it should hold MNIST's four IDX files")
         return data
     try:
@@ -66,6 +67,7 @@ def load(
     part: str,
     digits: Sequence[int],
     partitions: int | None = None,
+    most_in_partition: int = 3000,
 ) -> Split:
     """The blocks of one part ("train" or "test") of the data at a place, cached by Spark.
 
@@ -80,7 +82,7 @@ def load(
         is_mnist = all(mnist_download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
     images, labels = _select_digits(images, labels, digits, f"the {part} set of {name}")
-    partitions = partitions or default_partitions(len(images))
+    partitions = partitions or default_partitions(len(images), most_in_partition)
     if partitions > len(images):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
     bounds = [len(images) * i // partitions for i in range(partitions + 1)]
@@ -89,13 +91,13 @@ def load(
     return Split(blocks, len(images), tuple(digits), name, place, hashes)
 
 
-def default_partitions(images: int) -> int:
-    """A number of partitions that depends on the number of images alone, never on the machine.
+def default_partitions(images: int, most: int = 3000) -> int:
+    """A number of partitions that depends on the number of images, never on the machine.
 
-    Up to 8, so that a laptop's cores are used, of at least 1,500 images; then 3,000 images each,
-    so that a task does enough to be worth its start.
+    Up to 8, so that a laptop's cores are used, of at least 1,500 images; then as few as hold at
+    most `most` images each, so that a task does enough to be worth its start.
     """
-    return max(1, min(8, images // 1500), math.ceil(images / 3000))
+    return max(1, min(8, images // 1500), math.ceil(images / most))
 
 
 def image_label_pairs(split: Split, dtype: str) -> RDD:

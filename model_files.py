@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import platform
-import zipfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -85,11 +84,13 @@ def load_settings(folder: str) -> dict[str, Any]:
     place = storage.join(folder, SETTINGS)
     try:
         settings = json.loads(storage.read(place))
-        digits = settings["settings"]["digits"]
-        known = len(set(digits)) == len(digits) and set(digits) <= set(range(10))
-        if not (known and isinstance(settings["data"]["place"], str)):
+        digits, data = settings["settings"]["digits"], settings["data"]["place"]
+        known = len(digits) > 1 and digits == sorted({int(digit) for digit in digits})
+        if not (known and set(map(type, digits)) == {int} and isinstance(data, str)):
             raise ValueError
-    except (ValueError, KeyError, TypeError):
+        if not 0 <= digits[0] <= digits[-1] <= 9:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{place}: not the settings of a run; train the model again") from None
     return settings
 
@@ -114,6 +115,6 @@ def _npz(arrays: dict[str, np.ndarray]) -> bytes:
 def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, AttributeError):
+            return {name: np.asarray(file[name]) for name in file.files}
+    except Exception:  # NumPy has no error of its own for bytes that are not an .npz
         raise UserError(f"{place}: cut off, or not a model file; train the model again") from None

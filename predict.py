@@ -87,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         split = data_loader.load(spark, place, "test", digits)
         test_rdd = data_loader.image_label_pairs(split, str(parameters.W1.dtype))
         scores = metrics(*score(test_rdd, parameters), digits)
-    scores = {"data": split.name, "images": split.count, **scores}
-    model_files.save_json(options.model_dir, model_files.METRICS, scores)
+        scores = {"data": split.name, "images": split.count, **scores}
+        model_files.save_json(options.model_dir, model_files.METRICS, scores)
     print(f"{split.name}: {split.count:,} test images")
     print(table(scores))
     return 0

@@ -29,8 +29,9 @@ def names(folder: str) -> list[str]:
     with _told_plainly("cannot list", folder):
         if is_uri(folder):
             path, system = _hadoop(folder)
-            statuses = system.listStatus(path) if system.exists(path) else []
-            return sorted(status.getPath().getName() for status in statuses)
+            if not (system.exists(path) and system.getFileStatus(path).isDirectory()):
+                return []
+            return sorted(status.getPath().getName() for status in system.listStatus(path))
         return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
 

@@ -1,0 +1,114 @@
+"""(a) Seconds of an epoch: the article's chain, ours in each strategy, MLlib, plain NumPy.
+
+    .venv/bin/python benchmarks/compare.py --data FOLDER_OF_MNIST
+
+The contenders take turns in one run. Ours and the article's see a mini-batch of 70% in an epoch,
+MLlib all images in an iteration: `images` says how many, so compare the time per image.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
+
+import article
+import contenders
+import measure
+import numpy as np
+
+import blocks
+import data_loader
+from spark_session import spark_context
+
+COLUMNS = {
+    "name": ("epoch or iteration", "s"),
+    "images": ("images", ",.0f"),
+    "median_s": ("median s", ".3f"),
+    "least_s": ("least", ".3f"),
+    "most_s": ("most", ".3f"),
+    "us_per_image": ("us per image", ".2f"),
+    "images_per_s": ("images per s", ",.0f"),
+    "ratio": ("time per image / article's", ".3f"),
+    "blas": ("BLAS threads", "s"),
+}
+
+
+def compare(spark, place: str, digits: list[int], rounds: int) -> list[dict]:
+    outputs = len(digits)
+    small = data_loader.load(spark, place, "train", digits)
+    large = data_loader.load(spark, place, "train", digits, most_in_partition=12000)
+    images, labels = (np.concatenate(part) for part in zip(*small.blocks.collect(), strict=True))
+    X, y_true = blocks.as_rows(images, labels, outputs, "float32")
+    frame = contenders.mllib_frame(spark, large.blocks)
+    calls = {
+        "article's chain, the obvious way": contenders.obvious(spark, images, labels, outputs),
+        "maps": contenders.strategy("maps", small),
+        "partitions": contenders.strategy("partitions", large),
+        "averaging": contenders.strategy("averaging", large),
+        "plain NumPy": contenders.numpy_step(X, y_true),
+        "MLlib": lambda: mllib_times.append(contenders.mllib_iteration(frame, outputs)),
+    }
+    mllib_times: list[float] = []
+    warm_up = 2
+    times = measure.alternate(calls, rounds, warm_up)
+    times["MLlib"] = mllib_times[warm_up:]
+    seen = {"MLlib": 1.0, "averaging": contenders.FRACTION}
+    rows = []
+    for name, taken in times.items():
+        count = round(len(images) * seen.get(name, contenders.FRACTION))
+        rows.append({"name": name, **measure.summary(taken, count)})
+        rows[-1]["blas"] = f"{os.cpu_count()}" if name == "plain NumPy" else "1 a core"
+        pairs = zip(taken, times[next(iter(times))], strict=True)
+        scale = rows[0]["images"] / count
+        rows[-1]["ratio"] = scale * statistics.median(a / b for a, b in pairs)
+    for split in (small, large):
+        split.blocks.unpersist()
+    frame.unpersist()
+    return rows
+
+
+def loading(place: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds from a running Spark to data in its cache: two text files joined, and our loader."""
+    with tempfile.TemporaryDirectory() as folder, spark_context("text") as spark:
+        split = data_loader.load(spark, place, "train", [0, 1])
+        images, labels = (np.concatenate(p) for p in zip(*split.blocks.collect(), strict=True))
+        np.savetxt(f"{folder}/images.csv", images, "%d", ",")
+        np.savetxt(f"{folder}/labels.csv", np.eye(2)[labels], "%d", ",")
+
+        def text() -> None:
+            article.load_text(spark, f"{folder}/images.csv", f"{folder}/labels.csv").count()
+
+        def ours() -> None:
+            data_loader.load(spark, place, "train", [0, 1]).blocks.count()
+
+        return measure.alternate(
+            {"two text files, joined": text, "IDX files, ours": ours}, rounds, 1
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
+    options = parser.parse_args()
+    place = data_loader.find_data(options.data)
+    results = {}
+    loaded = loading(place, 3)
+    results["loading"] = {name: statistics.median(taken) for name, taken in loaded.items()}
+    text = [f"Loading digits 0 and 1, median of 3: {results['loading']}"]
+    with spark_context("benchmark") as spark:
+        for digits in ([0, 1], list(range(10))):
+            rows = compare(spark, place, digits, options.rounds)
+            results[f"digits {digits}"] = rows
+            text += [f"\n{len(digits)} digits, {options.rounds} rounds\n"]
+            text += [measure.table(rows, COLUMNS)]
+    measure.save("compare", results, "\n".join(text))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+import storage
+from command_line import UserError
+
+
+@pytest.fixture(params=["local path", "file URI", "folder with a space", "URI with a space"])
+def folder(request, tmp_path, spark) -> tuple[str, Path]:
+    """A folder as it is named to storage, and its local path."""
+    path = tmp_path / ("a folder" if "space" in request.param else "folder")
+    return (f"file://{path}" if "URI" in request.param else str(path)), path
+
+
+def visible(path: Path) -> list[str]:
+    """The names in a folder, without the check sums that Hadoop hides in it."""
+    return sorted(name for name in os.listdir(path) if not name.endswith(".crc"))
+
+
+def refusal(what, *arguments) -> str:
+    """The text of the UserError; one line."""
+    with pytest.raises(UserError) as caught:
+        what(*arguments)
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\0", bytes(range(256)), os.urandom(300_000)],
+    ids=lambda content: len(content),
+)
+def test_what_was_written_is_read(folder, content):
+    place = storage.join(folder[0], "file.bin")
+    storage.write(place, content)
+    assert storage.read(place) == content == (folder[1] / "file.bin").read_bytes()
+    assert visible(folder[1]) == ["file.bin"]
+
+
+def test_a_file_replaces_the_one_in_its_place_and_nothing_else_is_left(folder):
+    place = storage.join(folder[0], "file.bin")
+    for content in (b"a long first version", b"2nd", b""):
+        storage.write(place, content)
+        assert storage.read(place) == content
+    assert storage.names(folder[0]) == visible(folder[1]) == ["file.bin"]
+
+
+def test_folders_on_the_way_are_made(folder):
+    place = storage.join(storage.join(folder[0], "runs"), "1/model.npz")
+    storage.write(place, b"content")
+    assert (folder[1] / "runs/1/model.npz").read_bytes() == b"content"
+
+
+def test_names_are_sorted_and_those_of_files_and_folders(folder):
+    for name in ("b", "a", "c/d", "Z"):
+        storage.write(storage.join(folder[0], name), b"")
+    assert storage.names(folder[0]) == ["Z", "a", "b", "c"]
+
+
+def test_there_are_no_names_where_there_is_no_folder(folder):
+    assert storage.names(folder[0]) == []
+
+
+def test_a_file_has_no_names_in_it(folder):
+    storage.write(storage.join(folder[0], "file"), b"")
+    assert storage.names(storage.join(folder[0], "file")) == []
+
+
+def test_files_and_folders_exist_once_they_are_written(folder):
+    place = storage.join(folder[0], "file")
+    assert not storage.exists(place) and not storage.exists(folder[0])
+    storage.write(place, b"")
+    assert storage.exists(place) and storage.exists(folder[0])
+
+
+def test_join_does_not_double_the_slash(folder):
+    assert storage.join(folder[0] + "/", "file") == storage.join(folder[0], "file")
+    assert storage.join(folder[0], "file") == folder[0] + "/file"
+
+
+def test_reading_what_is_not_there_is_an_error_that_names_it(folder):
+    place = storage.join(folder[0], "missing")
+    assert refusal(storage.read, place).startswith(f"cannot read {place}: ")
+
+
+def test_reading_a_folder_is_an_error_that_names_it(folder):
+    storage.write(storage.join(folder[0], "folder/file"), b"")
+    place = storage.join(folder[0], "folder")
+    assert refusal(storage.read, place).startswith(f"cannot read {place}: ")
+
+
+def test_a_folder_in_the_place_of_a_file_stays_whole(folder):
+    place = storage.join(folder[0], "model.npz")
+    storage.write(storage.join(place, "inside"), b"kept")
+    assert refusal(storage.write, place, b"new").startswith(f"cannot write {place}: ")
+    assert visible(folder[1]) == ["model.npz"]
+    assert storage.read(storage.join(place, "inside")) == b"kept"
+
+
+def test_a_file_where_a_folder_belongs_stays_whole(folder):
+    blocking = storage.join(folder[0], "model")
+    storage.write(blocking, b"a file")
+    place = storage.join(blocking, "parameters.npz")
+    assert refusal(storage.write, place, b"new").startswith(f"cannot write {place}: ")
+    assert storage.read(blocking) == b"a file"
+    assert visible(folder[1]) == ["model"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("before", [None, b"the old content"])
+def test_content_that_does_not_fit_leaves_what_was_there(folder, before):
+    place = storage.join(folder[0], "file")
+    folder[1].mkdir()
+    if before is not None:
+        storage.write(place, before)
+    (folder[1] / "file.tmp").symlink_to("/dev/full")  # the temporary name
+    text = refusal(storage.write, place, bytes(100_000))
+    assert "No space left on device" in text and text.startswith(f"cannot write {place}: ")
+    assert visible(folder[1]) == ["file"] * (before is not None)
+    assert before is None or storage.read(place) == before
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+@pytest.mark.parametrize("before", [None, b"the old content"])
+def test_a_disk_that_fills_up_at_the_last_step_leaves_what_was_there(
+    tmp_path, monkeypatch, step, before
+):
+    place = tmp_path / "file"
+    if before is not None:
+        place.write_bytes(before)
+
+    def full(*_):
+        assert list(tmp_path.glob("*.tmp")), "the content is not written beside its place"
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, step, full)
+        text = refusal(storage.write, str(place), b"the new content")
+    assert text == f"cannot write {place}: No space left on device"
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before] * (before is not None)
+
+
+def test_ctrl_c_while_writing_leaves_what_was_there(tmp_path, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    (tmp_path / "file").write_bytes(b"the old content")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(os, "fsync", interrupted)
+        storage.write(str(tmp_path / "file"), b"the new content")
+    assert visible(tmp_path) == ["file"]
+    assert (tmp_path / "file").read_bytes() == b"the old content"
+
+
+def test_content_reaches_the_disk_before_its_name(tmp_path, monkeypatch):
+    steps = []
+    for step in ("fsync", "replace"):
+        original = getattr(os, step)
+        monkeypatch.setattr(
+            os, step, lambda *given, s=step, do=original: (steps.append(s), do(*given))
+        )
+    storage.write(str(tmp_path / "file"), b"content")
+    assert steps == ["fsync", "replace"]
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "file:///data",
+        "file:/data",
+        "hdfs://node:8020/data",
+        "s3a://bucket/k",
+        "gs://b",
+        "v2.x+y-z:/a",
+    ],
+)
+def test_a_scheme_makes_a_uri(place):
+    assert storage.is_uri(place)
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "C:/data",
+        "c:\\data",
+        "/data",
+        "data/mnist",
+        "./hdfs://node/x",
+        "data",
+        "",
+        "a:b",
+        "host:port",
+    ],
+)
+def test_drive_letters_and_paths_are_no_uris(place):
+    assert not storage.is_uri(place)
+
+
+@pytest.mark.parametrize("act", [storage.read, storage.names, storage.exists])
+def test_a_uri_of_a_scheme_that_hadoop_does_not_know_is_named(spark, act):
+    text = refusal(act, "nosuchscheme://host/data")
+    assert "nosuchscheme://host/data" in text and "nosuchscheme" in text.split(": ", 1)[1]
+
+
+def test_of_what_hadoop_says_the_first_line_is_told(monkeypatch):
+    class JavaError(Exception):
+        java_exception = "java.io.IOException: Connection refused\n\tat java.base/java.net.Socket"
+
+    def refused(place):
+        raise JavaError
+
+    monkeypatch.setattr(storage, "_hadoop", refused)
+    text = refusal(storage.read, "hdfs://node:8020/data")
+    assert text == "cannot read hdfs://node:8020/data: java.io.IOException: Connection refused"
+
+
+def test_a_uri_without_spark_is_an_error_that_says_so(monkeypatch):
+    from pyspark import SparkContext
+
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+    assert "Spark is not running" in refusal(storage.read, "file:///data")
+
+
+def test_a_file_that_is_damaged_under_its_check_sum_is_refused(spark, tmp_path):
+    place = f"file://{tmp_path}/file"
+    storage.write(place, b"content")
+    (tmp_path / "file").write_bytes(b"c0ntent")
+    assert refusal(storage.read, place).startswith(f"cannot read {place}: ")

@@ -13,7 +13,7 @@ class UserError(Exception):
 
 DATA_HELP = (
     "folder or Hadoop URI with the four IDX files of MNIST; `mnist`: data/mnist or a download, "
-    "nothing else; `offline`: digits drawn from fonts (default: data/mnist, download, offline)"
+    "nothing else; `offline`: digits drawn from fonts"
 )
 
 Main = Callable[[Sequence[str] | None], int]

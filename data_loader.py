@@ -78,7 +78,7 @@ def load(
         (images, labels), hashes = offline_digits.draw_part(part, digits), {}
         name = offline_digits.NAME
     else:
-        images, labels, hashes = _read_part(place, part)
+        images, labels, hashes = read_part(place, part)
         is_mnist = all(mnist_download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
     images, labels = _select_digits(images, labels, digits, f"the {part} set of {name}")
@@ -111,7 +111,7 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
     return split.blocks.flatMap(pairs)
 
 
-def _read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Images (n, 784), labels (n,) and the SHA-256 of the unpacked content of both files."""
     files = [_find_file(place, name) for name in IDX_NAMES[part]]
     for name, file in zip(IDX_NAMES[part], files, strict=True):

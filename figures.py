@@ -2,6 +2,7 @@
 
 import io
 import math
+import os
 from collections.abc import Sequence
 
 import numpy as np
@@ -60,6 +61,83 @@ def hidden_units(change: np.ndarray, title: str) -> Figure:
     figure.colorbar(shown, ax=grid, label="change of the weight", shrink=0.7, extend="both")
     heading = f"What the {units} hidden units have learned\n{title}"
     figure.suptitle(heading, fontsize=11, parse_math=False)
+    return figure
+
+
+def draw_scores(
+    folder: str,
+    confusion: np.ndarray,
+    first: Sequence,
+    worst: Sequence,
+    digits: Sequence[int],
+    title: str,
+) -> None:
+    """confusion_matrix.png, predictions.png and mistakes.png, put into `folder`.
+
+    confusion (k, k): row truth, column prediction. first, worst: answers with x, Y, truth.
+    """
+    _save(folder, "confusion_matrix.png", confusion_matrix(confusion, digits, title))
+    _save(folder, "predictions.png", answers(first, digits, f"The first test images, {title}"))
+    heading = f"The test images of the largest error, {title}"
+    _save(folder, "mistakes.png", answers(worst, digits, heading))
+
+
+def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, int, float]]) -> None:
+    """inputs.png: what the network saw of each file (pixels (1, 784)), and what it answered."""
+    captions = [
+        f"{os.path.basename(file)}\n{digit} ({output:.2f})" for file, _, digit, output in seen
+    ]
+    pictures = [pixels for _, pixels, _, _ in seen]
+    _save(folder, "inputs.png", page(pictures, captions, "What the network saw, and its answer"))
+
+
+def confusion_matrix(confusion: np.ndarray, digits: Sequence[int], title: str) -> Figure:
+    """How often each digit was taken for which; colours by the share of the true digit."""
+    side = max(4.2, 0.62 * len(digits) + 1.6)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion):
+        colour = "white" if shares[row, column] > 0.5 else "black"
+        axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
+    axes.set_xticks(range(len(digits)), digits)
+    axes.set_yticks(range(len(digits)), digits)
+    axes.set_xlabel("largest output")
+    axes.set_ylabel("true digit")
+    axes.set_title(f"Which digit was taken for which\n{title}", fontsize=11, parse_math=False)
+    return figure
+
+
+def answers(shown: Sequence, digits: Sequence[int], title: str) -> Figure:
+    """Images with prediction, its output, and truth; a wrong prediction in red."""
+    captions, colours = [], []
+    for answer in shown:
+        predicted = int(answer.Y.argmax())
+        truth = digits[answer.truth]
+        captions.append(f"says {digits[predicted]} ({answer.Y[predicted]:.2f})\ntruth {truth}")
+        colours.append("black" if predicted == answer.truth else "#c0392b")
+    return page([answer.x for answer in shown], captions, title, colours)
+
+
+def page(
+    pictures: Sequence[np.ndarray],
+    captions: Sequence[str],
+    title: str,
+    colours: Sequence[str] | None = None,
+) -> Figure:
+    """Pictures of 784 pixels, five in a row, each under its caption."""
+    columns = min(5, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    figure = Figure(figsize=(max(4.5, 1.5 * columns), 1.95 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    colours = colours or ["black"] * len(pictures)
+    for axes, picture, caption, colour in zip(grid.flat, pictures, captions, colours, strict=False):
+        axes.imshow(picture.reshape(28, 28), cmap="gray_r")
+        axes.set_title(caption, fontsize=9, color=colour, parse_math=False)
+    figure.suptitle(title, fontsize=11, parse_math=False)
     return figure
 
 

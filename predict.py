@@ -1,53 +1,95 @@
-"""Score a trained network on the test set.
+"""Use a trained network: score the test set, or label a person's own images.
 
-    python predict.py
+    python predict.py                       scores the test set, draws what it did (needs Spark)
+    python predict.py my_digit.png 7.jpg    labels image files (needs neither Spark nor Java)
 
-Reads model/ (parameters.npz, settings.json), writes model/metrics.json.
+Reads model/ (parameters.npz, settings.json). Scoring writes model/metrics.json and, in plots/,
+confusion_matrix.png, predictions.png and mistakes.png; `--show` writes plots/inputs.png.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from pyspark import RDD
 
-import data_loader
 import model_files
+import own_images
 from command_line import DATA_HELP, UserError, exit_status
-from nn_math import Parameters, correct, count_outcomes, forward, precision_recall_f1
-from spark_session import spark_context
+from nn_math import (
+    Parameters,
+    count_outcomes,
+    forward,
+    precision_recall_f1,
+    squared_error,
+)
+
+if TYPE_CHECKING:  # own images are labelled without Spark
+    from pyspark import RDD
+
+IMAGES_ON_A_PAGE = 15
 
 
-def score(test_rdd: RDD, parameters: Parameters) -> tuple[np.ndarray, int, int]:
-    """TP, FP, FN, TN of each class (k, 4), the right answers by argmax, and the number of images.
+class Answer(NamedTuple):
+    """What the network said to an image: x (784,), outputs Y (k,), error E, and the true class."""
 
-    One map and one reduce over pairs (x, y*). A class is predicted where its output rounds to 1.
+    x: np.ndarray
+    Y: np.ndarray
+    E: float
+    truth: int
+
+
+def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
+    """TP, FP, FN, TN of each class (k, 4), and how often each class was taken for which (k, k).
+
+    One map and one reduce over pairs (x, y*). In the first, a class is predicted where its output
+    rounds to 1, as the article counts; in the second, row truth, column the largest output.
     """
     shared = test_rdd.context.broadcast(parameters)
 
-    def outcomes(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, int, int]:
+    def outcomes(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         x, y_true = pair
         Y = forward(x, shared.value)[-1]
-        return count_outcomes(Y, y_true), correct(Y, y_true), len(x)
+        confusion = np.zeros((Y.shape[1], Y.shape[1]), int)
+        confusion[y_true.argmax(), Y.argmax()] = 1
+        return count_outcomes(Y, y_true), confusion
 
     try:
-        return test_rdd.map(outcomes).reduce(lambda a, b: (a[0] + b[0], a[1] + b[1], a[2] + b[2]))
+        return test_rdd.map(outcomes).reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]))
     finally:
         shared.destroy()
 
 
-def metrics(counts: np.ndarray, right: int, images: int, digits: Sequence[int]) -> dict:
+def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[Answer]]:
+    """The answers to the first images of the test set, and those of the largest error E."""
+    shared = test_rdd.context.broadcast(parameters)
+
+    def answer(pair: tuple[np.ndarray, np.ndarray]) -> Answer:
+        x, y_true = pair
+        Y = forward(x, shared.value)[-1]
+        return Answer(x[0], Y[0], squared_error(Y, y_true), int(y_true.argmax()))
+
+    try:
+        answers = test_rdd.map(answer)
+        worst = answers.takeOrdered(IMAGES_ON_A_PAGE, key=lambda answer: -answer.E)
+        return answers.take(IMAGES_ON_A_PAGE), worst
+    finally:
+        shared.destroy()
+
+
+def metrics(counts: np.ndarray, confusion: np.ndarray, digits: Sequence[int]) -> dict:
     """What metrics.json says: accuracy by argmax, and for each digit its counts and scores."""
     classes = {}
     for digit, (tp, fp, fn, tn) in zip(digits, counts.tolist(), strict=True):
         precision, recall, f1 = precision_recall_f1(tp, fp, fn)
         classes[str(digit)] = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
         classes[str(digit)] |= {"precision": precision, "recall": recall, "f1": f1}
-    return {"accuracy": right / images, "classes": classes}
+    return {"accuracy": float(confusion.trace() / confusion.sum()), "classes": classes}
 
 
-def table(scores: dict) -> str:
+def metrics_table(scores: dict) -> str:
     """The metrics as a table for a person."""
     lines = ["digit    TP     FP     FN     TN  precision  recall     F1"]
     for digit, s in scores["classes"].items():
@@ -58,40 +100,102 @@ def table(scores: dict) -> str:
     return "\n".join([*lines, f"accuracy (largest output): {scores['accuracy']:.4f}"])
 
 
+def score_test_set(options: argparse.Namespace) -> int:
+    """Score the test set, write metrics.json and the pictures; returns 0."""
+    import data_loader
+    import figures
+    from spark_session import spark_context
+
+    with spark_context("predict") as spark:
+        parameters, digits, place = load_model(options.model_dir)
+        place = data_loader.find_data(options.data or place)
+        split = data_loader.load(spark, place, "test", digits)
+        test_rdd = data_loader.image_label_pairs(split, str(parameters.W1.dtype))
+        counts, confusion = score(test_rdd, parameters)
+        scores = metrics(counts, confusion, digits)
+        report = {"data": split.name, "images": split.count, **scores}
+        model_files.save_json(options.model_dir, model_files.METRICS, report)
+        first, worst = pages(test_rdd, parameters)
+        figures.draw_scores(options.plots_dir, confusion, first, worst, digits, split.name)
+    print(f"{split.name}: {split.count:,} test images")
+    print(metrics_table(scores))
+    print(f"saved {options.model_dir} and {options.plots_dir}")
+    return 0
+
+
+def label_images(options: argparse.Namespace) -> int:
+    """Answer for each image file in turn; returns 0, or 1 if one of them could not be read."""
+    parameters, digits, _ = load_model(options.model_dir)
+    width = max(map(len, options.images))
+    if not options.json:
+        print(f"{'file':<{width}}  digit  " + "  ".join(f"output {digit}" for digit in digits))
+    seen, status = [], 0
+    for file in options.images:
+        try:
+            pixels = own_images.read_digit(file)
+        except UserError as error:
+            print(f"error: {error}", file=sys.stderr)
+            status = 1
+            continue
+        x = np.divide(pixels, 255, dtype=parameters.W1.dtype)
+        Y = forward(x, parameters)[-1][0]
+        digit = digits[int(Y.argmax())]
+        seen.append((file, pixels, digit, float(Y.max())))
+        if options.json:
+            outputs = {str(d): float(output) for d, output in zip(digits, Y, strict=True)}
+            print(json.dumps({"file": file, "digit": digit, "outputs": outputs}))
+        else:
+            print(f"{file:<{width}}  {digit:>5}  " + "  ".join(f"{output:>8.3f}" for output in Y))
+    if options.show and seen:
+        import figures
+
+        figures.draw_inputs(options.plots_dir, seen)
+        print(f"saved {options.plots_dir}/inputs.png", file=sys.stderr)
+    return status
+
+
+def load_model(folder: str) -> tuple[Parameters, list[int], str]:
+    """The parameters, the digits that the outputs stand for, and where the training data was.
+
+    Raises UserError unless they are whole and belong together.
+    """
+    trained = model_files.load_settings(folder)
+    parameters = model_files.load_parameters(folder)
+    digits = trained["settings"]["digits"]
+    if parameters.B2.shape[1] != len(digits):
+        raise UserError(
+            f"{folder}: the network has {parameters.B2.shape[1]} outputs but its settings name "
+            f"{len(digits)} digits; train the model again"
+        )
+    return parameters, digits, trained["data"]["place"]
+
+
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = argparse.ArgumentParser(
-        prog="predict.py", description="Score the trained network on the test set."
+        prog="predict.py",
+        description="Score the trained network on the test set, or label your own image files.",
     )
-    parser.add_argument(
-        "--data", help=DATA_HELP.replace("default:", "default: what the model was trained on, not")
-    )
-    parser.add_argument("--model-dir", default="model", help="where train.py left the model")
+    option = parser.add_argument
+    option("images", nargs="*", metavar="IMAGE", help="files to label, one digit in each")
+    option("--data", help=f"{DATA_HELP} (default: what the model was trained on)")
+    option("--model-dir", default="model", help="where train.py left the model (default: model)")
+    option("--plots-dir", default="plots", help="folder or URI for the figures (default: plots)")
+    option("--json", action="store_true", help="answer with one JSON object a line")
+    option("--show", action="store_true", help="draw what the network saw of each IMAGE")
     return parser
 
 
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
-    """Score as the arguments say; returns 0."""
-    options = arguments().parse_args(argv)
-    with spark_context("predict") as spark:
-        trained = model_files.load_settings(options.model_dir)
-        parameters = model_files.load_parameters(options.model_dir)
-        digits = trained["settings"]["digits"]
-        if parameters.B2.shape[1] != len(digits):
-            raise UserError(
-                f"{options.model_dir}: the network has {parameters.B2.shape[1]} outputs but its "
-                f"settings name {len(digits)} digits; train the model again"
-            )
-        place = data_loader.find_data(options.data or trained["data"]["place"])
-        split = data_loader.load(spark, place, "test", digits)
-        test_rdd = data_loader.image_label_pairs(split, str(parameters.W1.dtype))
-        scores = metrics(*score(test_rdd, parameters), digits)
-        scores = {"data": split.name, "images": split.count, **scores}
-        model_files.save_json(options.model_dir, model_files.METRICS, scores)
-    print(f"{split.name}: {split.count:,} test images")
-    print(table(scores))
-    return 0
+    """Label the images that are named, or else score the test set."""
+    parser = arguments()
+    options = parser.parse_args(argv)
+    if options.images:
+        return label_images(options)
+    if options.json or options.show:
+        parser.error("--json and --show go with the names of image files")
+    return score_test_set(options)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from nn_math import (
     sigmoid,
     weight_gradient,
 )
-from optimizers import OPTIMIZERS, bold_driver, with_weight_decay
+from optimizers import OPTIMIZERS, State, bold_driver, with_weight_decay
 from spark_session import spark_context
 
 
@@ -100,16 +100,13 @@ def run_epochs(
 
     Ctrl-C ends it after the last whole epoch. Raises UserError if a mini-batch is empty.
     """
-    step = OPTIMIZERS[settings.optimizer]
     state, history = {}, []
     bar = progress_bar(settings.epochs)
     try:
         for epoch in range(1, settings.epochs + 1):
             start = time.perf_counter()
             now = settings_of_epoch(settings, history)
-            sums = mini_batch_sums(train_rdd, parameters, now, epoch)
-            gradients = with_weight_decay(mean_gradients(sums), parameters, now.weight_decay)
-            parameters, state = step(parameters, gradients, state, now.learning_rate, epoch)
+            sums, parameters, state = one_epoch(train_rdd, parameters, state, now, epoch)
             seconds = time.perf_counter() - start
             history.append(Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds))
             model_files.save_history(settings.model_dir, history)
@@ -129,17 +126,23 @@ def settings_of_epoch(settings: argparse.Namespace, history: list[Epoch]) -> arg
     return argparse.Namespace(**{**vars(settings), "learning_rate": rate})
 
 
-def mini_batch_sums(
-    train_rdd: RDD, parameters: Parameters, settings: argparse.Namespace, epoch: int
-) -> Sums:
-    """One epoch in the chosen way. Raises UserError if the mini-batch is empty."""
+def one_epoch(
+    train_rdd: RDD, parameters: Parameters, state: State, settings: argparse.Namespace, epoch: int
+) -> tuple[Sums, Parameters, State]:
+    """The sums over a mini-batch, and the parameters and the optimizer's state after its step.
+
+    Raises UserError if the mini-batch is empty.
+    """
     try:
-        return STRATEGIES[settings.strategy](train_rdd, parameters, settings, epoch)
+        sums = STRATEGIES[settings.strategy](train_rdd, parameters, settings, epoch)
     except ValueError:  # what a reduce says of an RDD without elements
         raise UserError(
             f"the mini-batch of epoch {epoch} is empty: --fraction {settings.fraction:g} of the "
             "training images is less than one; give a larger fraction or more images"
         ) from None
+    gradients = with_weight_decay(mean_gradients(sums), parameters, settings.weight_decay)
+    step = OPTIMIZERS[settings.optimizer]
+    return sums, *step(parameters, gradients, state, settings.learning_rate, epoch)
 
 
 def progress_bar(epochs: int) -> tqdm:
@@ -179,7 +182,9 @@ def arguments() -> argparse.ArgumentParser:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     option = parser.add_argument
-    option("--data", help=DATA_HELP)
+    search = " (default: the first there is of data/mnist, a download, offline)"
+    option("--data", default=argparse.SUPPRESS, help=DATA_HELP + search)
+    parser.set_defaults(data=None)
     option("--digits", nargs="+", action=Digits, default=[0, 1], help="which to tell apart, or all")
     option("--hidden", type=whole_number(1, 65536), default=64, help="hidden units")
     option("--epochs", type=whole_number(1), default=50, help="mini-batches, one to an epoch")

@@ -1,0 +1,117 @@
+"""(c) Test accuracy on ten digits against seconds of training: averaging, partitions, MLlib.
+
+    .venv/bin/python benchmarks/accuracy.py --data FOLDER_OF_MNIST
+
+All have 64 hidden units and their data loaded and cached before the clock starts; it stands still
+while a test accuracy is taken. Rounds take turns.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
+
+import contenders
+import draw
+import measure
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+
+import blocks
+import data_loader
+import nn_math
+import train
+from spark_session import spark_context
+
+AVERAGING = contenders.settings(
+    strategy="averaging", learning_rate=6.0, batch_size=16, fraction=1.0, epochs=16
+)
+ADAM = contenders.settings(
+    strategy="partitions", optimizer="adam", learning_rate=0.01, fraction=0.7, epochs=80
+)
+LBFGS_ITERATIONS = 100
+
+
+def ours(rdd, settings: argparse.Namespace, X_test, y_test) -> list[tuple[float, float]]:
+    """(seconds of training, test accuracy) after each epoch."""
+    parameters, state, spent, points = nn_math.initial_parameters(1, 64, 10), {}, 0.0, []
+    for epoch in range(1, settings.epochs + 1):
+        start = time.perf_counter()
+        _, parameters, state = train.one_epoch(rdd, parameters, state, settings, epoch)
+        spent += time.perf_counter() - start
+        right = nn_math.correct(nn_math.forward(X_test, parameters)[-1], y_test)
+        points.append((spent, right / len(y_test)))
+    return points
+
+
+def mllib(frame, test_frame, iterations: int) -> tuple[float, float]:
+    """(seconds of the fit, test accuracy) of solver l-bfgs."""
+    fitted = []
+    network = contenders.mllib(10, "l-bfgs", iterations)
+    spent = measure.seconds(lambda: fitted.append(network.fit(frame)))
+    judge = MulticlassClassificationEvaluator(metricName="accuracy")
+    return spent, judge.evaluate(fitted[0].transform(test_frame))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser.add_argument("--rounds", type=int, default=3, help="counted rounds")
+    parser.add_argument("--partitions", type=int, default=2, help="of averaging")
+    options = parser.parse_args()
+    place = data_loader.find_data(options.data)
+    curves = {"averaging": [], "partitions, adam": [], "MLlib, l-bfgs": []}
+    with spark_context("accuracy") as spark:
+
+        def split(part: str, **how) -> data_loader.Split:
+            loaded = data_loader.load(spark, place, part, range(10), **how)
+            loaded.blocks.count()
+            return loaded
+
+        few = split("train", partitions=options.partitions)
+        many = split("train", most_in_partition=12000)
+        test = split("test")
+        X_test, y_test = blocks.as_rows(*data_loader.read_part(place, "test")[:2], 10, "float32")
+        frame = contenders.mllib_frame(spark, many.blocks)
+        test_frame = contenders.mllib_frame(spark, test.blocks)
+        for _ in range(options.rounds):
+            curves["averaging"].append(ours(few.blocks, AVERAGING, X_test, y_test))
+            curves["partitions, adam"].append(ours(many.blocks, ADAM, X_test, y_test))
+            curves["MLlib, l-bfgs"].append([mllib(frame, test_frame, LBFGS_ITERATIONS)])
+            print({name: runs[-1][-1] for name, runs in curves.items()}, flush=True)
+        for iterations in (10, 25, 50):
+            point = mllib(frame, test_frame, iterations)
+            curves["MLlib, l-bfgs"][0].insert(-1, point)
+    rows = []
+    for name, runs in curves.items():
+        ends = [run[-1] for run in runs]
+        reached = [
+            next((s for s, accuracy in run if accuracy >= 0.97), float("nan")) for run in runs
+        ]
+        rows.append(
+            {
+                "name": name,
+                "seconds": statistics.median(seconds for seconds, _ in ends),
+                "accuracy": statistics.median(accuracy for _, accuracy in ends),
+                "to_97": statistics.median(reached),
+            }
+        )
+    for row in rows:
+        row["ratio"] = row["to_97"] / rows[-1]["seconds"]
+    columns = {
+        "name": ("training", "s"),
+        "seconds": ("seconds in all, median", ".1f"),
+        "accuracy": ("test accuracy at the end", ".4f"),
+        "to_97": ("seconds to 97%", ".1f"),
+        "ratio": ("to 97% / MLlib's fit", ".3f"),
+    }
+    measure.save("accuracy", {"rows": rows, "curves": curves}, measure.table(rows, columns))
+    draw.accuracy(curves)
+
+
+if __name__ == "__main__":
+    main()

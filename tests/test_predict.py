@@ -1,0 +1,177 @@
+"""Scores, pictures and own images, against plain NumPy on the same parameters."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import data_loader
+import figures
+import model_files
+import nn_math
+import predict
+import train
+
+ROOT = Path(predict.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def model(spark, mnist, tmp_path_factory) -> str:
+    """A network for all ten digits, trained on MNIST for a few epochs."""
+    folder = str(tmp_path_factory.mktemp("model"))
+    words = "--digits all --strategy averaging --partitions 2 --batch-size 16 --learning-rate 6"
+    places = ["--data", mnist, "--model-dir", folder, "--plots-dir", folder]
+    assert train.main([*places, *words.split(), "--epochs", "4", "--fraction", "1"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(spark, mnist, model, tmp_path_factory) -> Path:
+    """The figures that scoring that network drew; its metrics are in the model folder."""
+    plots = tmp_path_factory.mktemp("plots")
+    assert predict.main(["--model-dir", model, "--plots-dir", str(plots)]) == 0
+    return plots
+
+
+def outputs_in_numpy(model, mnist) -> tuple[np.ndarray, np.ndarray]:
+    """Y (10000, 10) and the labels (10000,), with the formulas written out."""
+    images, labels, _ = data_loader.read_part(mnist, "test")
+    p = np.load(Path(model) / "parameters.npz")
+    H = 1 / (1 + np.exp(-(images / 255.0 @ p["W1"] + p["B1"])))
+    return 1 / (1 + np.exp(-(H @ p["W2"] + p["B2"]))), labels
+
+
+def test_metrics_are_those_of_an_independent_count(scored, model, mnist):
+    Y, labels = outputs_in_numpy(model, mnist)
+    said = json.loads((Path(model) / "metrics.json").read_text())
+    assert said["accuracy"] == (Y.argmax(axis=1) == labels).mean() > 0.9
+    for digit in range(10):
+        yes, is_digit = Y[:, digit] > 0.5, labels == digit
+        tp, fp = sum(yes & is_digit), sum(yes & ~is_digit)
+        fn, tn = sum(~yes & is_digit), sum(~yes & ~is_digit)
+        scores = said["classes"][str(digit)]
+        assert [scores[name] for name in ("tp", "fp", "fn", "tn")] == [tp, fp, fn, tn]
+        assert scores["precision"] == pytest.approx(tp / (tp + fp))
+        assert scores["recall"] == pytest.approx(tp / (tp + fn))
+        assert scores["f1"] == pytest.approx(tp / (tp + (fp + fn) / 2))
+
+
+def test_scoring_is_one_map_and_one_reduce(spark, small_mnist, monkeypatch):
+    split = data_loader.load(spark, small_mnist, "test", range(10))
+    test_rdd = data_loader.image_label_pairs(split, "float32")
+    steps = []
+    for name in ("map", "reduce"):
+        original = getattr(type(test_rdd), name)
+
+        def counted(self, function, name=name, original=original):
+            steps.append(name)
+            return original(self, function)
+
+        monkeypatch.setattr(f"pyspark.RDD.{name}", counted)
+    _, confusion = predict.score(test_rdd, nn_math.initial_parameters(1, 4, 10))
+    assert steps == ["map", "reduce"]
+    assert confusion.sum() == 300
+
+
+def test_the_confusion_matrix_and_the_worst_images_are_those_of_numpy(spark, model, mnist):
+    Y, labels = outputs_in_numpy(model, mnist)
+    split = data_loader.load(spark, mnist, "test", range(10))
+    test_rdd = data_loader.image_label_pairs(split, "float32")
+    parameters = model_files.load_parameters(model)
+    _, confusion = predict.score(test_rdd, parameters)
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (labels, Y.argmax(axis=1)), 1)
+    np.testing.assert_array_equal(confusion, expected)
+    first, worst = predict.pages(test_rdd, parameters)
+    assert [answer.truth for answer in first] == labels[:15].tolist()
+    errors = ((Y - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
+    np.testing.assert_allclose([a.E for a in worst], np.sort(errors)[::-1][:15], rtol=1e-4)
+    assert [a.truth for a in worst[:5]] == labels[np.argsort(-errors)[:5]].tolist()
+
+
+def test_scoring_draws_three_figures_that_name_the_data_set(scored):
+    assert {"confusion_matrix.png", "predictions.png", "mistakes.png"} <= set(os.listdir(scored))
+    answer = predict.Answer(np.zeros(784), np.array([0.2, 0.9]), 0.1, 0)
+    drawn = (
+        figures.confusion_matrix(np.eye(2, dtype=int), [3, 7], "MNIST $1"),
+        figures.answers([answer], [3, 7], "MNIST $1"),
+    )
+    for figure in drawn:
+        texts = [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))]
+        assert any("MNIST $1" in text for text in texts)
+    assert any("says 7 (0.90)\ntruth 3" in text for text in texts)
+
+
+def draw_test_images(mnist, folder: Path, count: int) -> tuple[list[str], np.ndarray]:
+    images, _, _ = data_loader.read_part(mnist, "test")
+    files = []
+    for number, image in enumerate(images[:count]):
+        light = image if number % 2 else 255 - image
+        picture = Image.fromarray(light.reshape(28, 28)).resize((100, 100))
+        files.append(str(folder / f"digit {number}.png"))
+        picture.save(files[-1])
+    return files, images[:count]
+
+
+def test_own_images_get_the_answer_of_the_original(model, mnist, tmp_path, capsys):
+    files, images = draw_test_images(mnist, tmp_path, 50)
+    assert predict.main([*files, "--model-dir", model, "--json"]) == 0
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["file"] for answer in said] == files
+    parameters = model_files.load_parameters(model)
+    Y = nn_math.forward(np.divide(images, 255, dtype="float32"), parameters)[-1]
+    agreed = [answer["digit"] == y.argmax() for answer, y in zip(said, Y, strict=True)]
+    assert sum(agreed) >= 49
+    for answer in said:
+        assert list(answer["outputs"]) == [str(digit) for digit in range(10)]
+        assert max(answer["outputs"], key=answer["outputs"].get) == str(answer["digit"])
+
+
+def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist, tmp_path, capsys):
+    files, _ = draw_test_images(mnist, tmp_path, 2)
+    text, blank = tmp_path / "notes.png", tmp_path / "blank.png"
+    text.write_text("not an image")
+    Image.new("L", (40, 40), 255).save(blank)
+    missing = tmp_path / "missing.png"
+    words = [files[0], text, blank, missing, files[1]]
+    assert predict.main([str(word) for word in words] + ["--model-dir", model]) == 1
+    said = capsys.readouterr()
+    assert len(said.out.splitlines()) == 3  # a heading and two answers
+    for line, file in zip(said.err.splitlines(), (text, blank, missing), strict=True):
+        assert line.startswith(f"error: {file}: ")
+
+
+def test_show_draws_what_the_network_saw(model, mnist, tmp_path):
+    files, _ = draw_test_images(mnist, tmp_path, 7)
+    places = ["--model-dir", model, "--plots-dir", str(tmp_path)]
+    assert predict.main([*files, *places, "--show"]) == 0
+    with Image.open(tmp_path / "inputs.png") as picture:
+        assert picture.width > 600
+
+
+def test_own_images_need_neither_spark_nor_java(model, mnist, tmp_path):
+    files, _ = draw_test_images(mnist, tmp_path, 3)
+    (tmp_path / "pyspark.py").write_text("raise ImportError('own images must not ask for Spark')")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "JAVA_HOME": "/nowhere", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "predict.py"), *files, "--model-dir", model],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 4
+
+
+@pytest.mark.parametrize("switch", ["--json", "--show"])
+def test_switches_of_own_images_without_an_image_are_refused(switch, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        predict.main([switch])
+    assert stopped.value.code == 2
+    assert "go with the names of image files" in capsys.readouterr().err

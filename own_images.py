@@ -1,0 +1,210 @@
+"""A person's own image of a digit, brought into the shape that the network saw in training.
+
+The last steps are those by which MNIST itself was made from scanned forms: a digit is scaled, with
+its proportions kept and its edges anti-aliased, until it fits a box of 20x20 pixels, and is laid
+into 28x28 pixels so that its centre of mass is in the middle (Y. LeCun, C. Cortes and C. J. C.
+Burges, "The MNIST database of handwritten digits", http://yann.lecun.com/exdb/mnist/).
+
+Before that, the digit has to be found. What is promised: one digit, in ink of any colour that
+stands out from its background, darker or lighter; the background is plain, reaches most of the
+border (or is a sheet with its four edges in the picture), and the light on it changes slowly.
+"""
+
+import os
+import warnings
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from PIL import Image, ImageOps
+
+from command_line import UserError
+
+SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit just fits
+WORKING_SIDE = 256  # pixels; a larger picture is shrunk to it, which averages noise away too
+SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that would run a program
+LEAST_CONTRAST = 16  # levels of 255 between ink and background
+HAIRLINE, PEN = 1, 2  # pixels of the box: MNIST's thinnest and its usual stroke
+
+
+def read_digit(path: str | os.PathLike) -> np.ndarray:
+    """The digit in an image file as MNIST would hold it: uint8 (1, 784), light ink on black.
+
+    Raises UserError, naming the file, where it cannot be read or nothing stands out in it.
+    """
+    colours = read_colours(path)
+    # The second look goes closer at what the first one found. There the light is more even, so that
+    # fainter ink can be told from the background: the soft edges, which belong to the digit.
+    for share_of_full_ink in (0.5, 0.4):
+        ink = ink_on_background(colours)
+        if ink.max() < LEAST_CONTRAST:
+            raise UserError(f"{path}: no digit stands out from its background")
+        ink, top_left, bottom_right = only_the_digit(ink, share_of_full_ink)
+        size = (bottom_right - top_left).max()
+        margin = -(size // 10) if is_sheet(ink, top_left, bottom_right) else size // 4 + 1
+        (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
+        colours = colours[top:bottom, left:right]
+    return centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
+
+
+def read_colours(path: str | os.PathLike) -> np.ndarray:
+    """An image file as red, green and blue of 0 to 255, float64 (height, width, 3), upright.
+
+    At most WORKING_SIDE high and wide. Raises UserError where there is no image to read.
+    """
+    if not os.path.exists(path):
+        raise UserError(f"{path}: there is no such file")
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: a folder or a device; name an image file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # harmless flaws of a file
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path, formats=FORMATS) as image:
+                image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
+                image = ImageOps.exif_transpose(with_eight_bits(image)).convert("RGBA")
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        limit = f"{Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
+        raise UserError(f"{path}: larger than {limit}; cut the digit out or shrink it") from None
+    except PermissionError:
+        raise UserError(f"{path}: no permission to read it") from None
+    except Exception:  # a decoder may raise anything at a broken file
+        kinds = ", ".join(FORMATS)
+        raise UserError(f"{path}: damaged, or no image of a known kind ({kinds})") from None
+    image.thumbnail((WORKING_SIDE, WORKING_SIDE), SMOOTHLY)
+    return on_plain_ground(np.asarray(image, np.float64))
+
+
+def with_eight_bits(image: Image.Image) -> Image.Image:
+    """The image; grey of 16 or 32 bits becomes 0 to 255, from its own darkest to its lightest."""
+    if image.mode[0] not in "IF":
+        return image
+    levels = np.nan_to_num(np.asarray(image, np.float64))
+    levels -= levels.min()
+    return Image.fromarray((levels * (255 / max(levels.max(), 1e-9))).astype(np.uint8))
+
+
+def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
+    """Colours (height, width, 3) of a picture (height, width, 4), laid on a ground of one colour.
+
+    A picture that is mostly opaque at its border gets the colour that it has there; a drawing on
+    nothing gets black or white, whichever is further from its ink.
+    """
+    colours, opacity = rgba[..., :3], rgba[..., 3:] / 255
+    border_opacity = border(opacity)[:, 0]
+    if border_opacity.mean() > 0.5:
+        ground = np.median(border(colours)[border_opacity > 0.5], axis=0)
+    else:
+        ground = 255 if (colours * opacity).sum() < 127.5 * 3 * opacity.sum() else 0
+    return opacity * colours + (1 - opacity) * ground
+
+
+def border(picture: np.ndarray) -> np.ndarray:
+    """The outermost pixels of (height, width, channels), as (pixels, channels)."""
+    outermost = np.ones(picture.shape[:2], bool)
+    outermost[1:-1, 1:-1] = False
+    return picture[outermost]
+
+
+def ink_on_background(colours: np.ndarray) -> np.ndarray:
+    """How far each pixel is from the background towards the ink, in levels of 255, (height, width).
+
+    The background is a surface of second degree for each colour, which follows uneven light. Its
+    fit starts at the border's median colour, and the further a pixel is off, the less it counts
+    (iteratively reweighted least squares with the weights of Geman and McClure). What noise alone
+    could reach is 0.
+    """
+    height, width, channels = colours.shape
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
+    step = 1 + max(height, width) // 50  # two thousand pixels are plenty for the fit
+    some_terms = terms[::step, ::step].reshape(-1, terms.shape[2])
+    some_colours = colours[::step, ::step].reshape(-1, channels)
+    misfit = some_colours - np.median(border(colours), axis=0)
+    for tolerance in (64, 48, 32, 24, 16, 16, 16):  # levels
+        weights = (1 + (misfit**2).sum(axis=1, keepdims=True) / tolerance**2) ** -2
+        weighted = (weights * some_terms).T
+        surface = np.linalg.lstsq(weighted @ some_terms, weighted @ some_colours, rcond=None)[0]
+        misfit = some_colours - some_terms @ surface
+    difference = colours - terms @ surface
+    # Cubed, the few pixels that are far off, the ink, outvote the many that are off a little.
+    towards_ink = (difference * (difference**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1))
+    ink = difference @ towards_ink / max(np.linalg.norm(towards_ink) * channels**0.5, 1e-9)
+    noise = np.percentile(np.abs(ink), 25) / 0.32  # the standard deviation where noise is normal
+    return np.where(ink > 5 * noise, ink, 0)
+
+
+def only_the_digit(
+    ink: np.ndarray, share_of_full_ink: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The ink without specks; (row, column) of the digit's top left and bottom right (exclusive).
+
+    The further a piece is from the largest one, the larger it must be to count as a stroke.
+    """
+    full_ink = np.median(ink[ink > ink.max() / 2])
+    pieces = connected(ink > share_of_full_ink * full_ink)
+    largest = max(pieces, key=len)
+    first, last = largest.min(axis=0), largest.max(axis=0)
+    size = (last - first).max() + 1
+    strokes, ink = [], ink.copy()
+    for piece in pieces:
+        gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
+        if len(piece) / len(largest) >= 0.1 * gap / size:
+            strokes.append(piece)
+        else:
+            ink[tuple(piece.T)] = 0
+    digit = np.concatenate(strokes)
+    return ink, digit.min(axis=0), digit.max(axis=0) + 1
+
+
+def is_sheet(ink: np.ndarray, top_left: np.ndarray, bottom_right: np.ndarray) -> bool:
+    """Whether what was found fills its box, as paper on a table does; of digits, a narrow 1 may."""
+    height, width = bottom_right - top_left
+    box = ink[tuple(map(slice, top_left, bottom_right))]
+    return max(height, width) < 2 * min(height, width) and (box > ink.max() / 2).mean() > 0.75
+
+
+def connected(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected pieces of a mask, diagonals included, each as (row, column) of its pixels."""
+    width = mask.shape[1] + 2
+    left = set(np.flatnonzero(np.pad(mask, 1)).tolist())
+    steps = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
+    pieces = []
+    while left:
+        piece = [left.pop()]
+        for pixel in piece:  # which grows while the loop walks along it
+            for step in steps:
+                if pixel + step in left:
+                    left.remove(pixel + step)
+                    piece.append(pixel + step)
+        pieces.append(np.stack(np.divmod(piece, width), axis=1) - 1)
+    return pieces
+
+
+def fitted(ink: np.ndarray, top_left: np.ndarray, size: int) -> np.ndarray:
+    """(28, 28) with the digit, which is `size` pixels high or wide, scaled to the box.
+
+    A hairline would fade when scaled down: it is widened to a pen's stroke before.
+    """
+    strong = ink > ink.max() / 2
+    inner = strong[1:, 1:] & strong[1:, :-1] & strong[:-1, 1:] & strong[:-1, :-1]
+    stroke = strong.sum() / (strong.sum() - inner.sum())  # area by length
+    pixel, widening, room = size / BOX, 0, 2 * size
+    if stroke < HAIRLINE * pixel:
+        widening = round((PEN * pixel - stroke) / 2)
+        ink = np.minimum(ink, np.median(ink[strong]))  # how it met the pixels made it uneven
+    ink = np.pad(ink, room)
+    for axis in (0, 1) if widening else ():
+        ink = sliding_window_view(ink, 2 * widening + 1, axis).max(axis=-1)
+    pixel = (size + 2 * widening) / BOX
+    top, left = top_left + room - 2 * widening - (SIDE - BOX) / 2 * pixel
+    window = (left, top, left + SIDE * pixel, top + SIDE * pixel)
+    image = Image.fromarray(ink.astype(np.float32))
+    return np.asarray(image.resize((SIDE, SIDE), SMOOTHLY, window), np.float64)
+
+
+def centred(ink: np.ndarray) -> np.ndarray:
+    """uint8 (28, 28): ink at full contrast, its centre of mass in pixel (14, 14) as in MNIST."""
+    row, column = (round((i * ink).sum() / ink.sum()) for i in np.indices(ink.shape))
+    around = np.pad(ink, SIDE)[row + SIDE // 2 :, column + SIDE // 2 :][:SIDE, :SIDE]
+    return np.round(around * (255 / around.max())).astype(np.uint8)

@@ -29,8 +29,7 @@ def _spare_garbage_collector_the_imports() -> None:
     gc.freeze()
 
 
-def split_into_blocks(part: Block) -> Iterator[Block]:
+def split_into_blocks(images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:
     """A long partition in blocks, so that its rows as floats take little memory at a time."""
-    images, labels = part
     for start in range(0, len(images), BLOCK_ROWS):
         yield images[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS]

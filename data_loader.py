@@ -1,8 +1,9 @@
 """MNIST -> train_rdd and test_rdd.
 
-The driver reads the IDX files and ships compact uint8 slices, one to a partition; the executors
-turn them into rows. What Spark keeps in memory are blocks, (images uint8 (m, 784), labels uint8
-(m,)); `image_label_pairs` makes the article's RDD of them, one (image, label) pair for each image.
+The driver reads the IDX files and ships compact uint8 arrays; each partition takes its slice, and
+the executors turn it into rows. What Spark keeps in memory are blocks, (images uint8 (m, 784),
+labels uint8 (m,)); `image_label_pairs` makes the article's RDD of them, one (image, label) pair for
+each image.
 """
 
 import math
@@ -85,10 +86,23 @@ def load(
     partitions = partitions or default_partitions(len(images), most_in_partition)
     if partitions > len(images):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
-    bounds = [len(images) * i // partitions for i in range(partitions + 1)]
-    slices = [(images[a:b], labels[a:b]) for a, b in zip(bounds[:-1], bounds[1:], strict=True)]
-    blocks = spark.parallelize(slices, partitions).flatMap(split_into_blocks).cache()
+    blocks = distribute(spark, images, labels, partitions)
     return Split(blocks, len(images), tuple(digits), name, place, hashes)
+
+
+def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, partitions: int) -> RDD:
+    """The images in equal shares, in order, as an RDD of blocks that Spark keeps in memory.
+
+    They travel as a broadcast, once. The elements of `parallelize` would travel with every task of
+    every epoch, as its lineage, although the blocks are cached.
+    """
+    shipped, count = spark.broadcast((images, labels)), len(images)
+
+    def own_share(partition: int) -> Iterator[Block]:
+        share = slice(count * partition // partitions, count * (partition + 1) // partitions)
+        return split_into_blocks(*(values[share] for values in shipped.value))
+
+    return spark.parallelize(range(partitions), partitions).flatMap(own_share).cache()
 
 
 def default_partitions(images: int, most: int = 3000) -> int:

@@ -44,16 +44,20 @@ def read_labels(content: bytes, name: str) -> np.ndarray:
 
 def encode(values: np.ndarray) -> bytes:
     """The bytes of an IDX file of images uint8 (n, 784) or labels uint8 (n,), not gzipped."""
-    if values.ndim == 2:
-        header = struct.pack(">4I", IMAGES_MAGIC, len(values), SIDE, SIDE)
-    else:
-        header = struct.pack(">2I", LABELS_MAGIC, len(values))
-    return header + values.tobytes()
+    return _header(values) + values.tobytes()
 
 
 def sha256(values: np.ndarray) -> str:
     """The SHA-256 of the unpacked IDX file that holds these images or labels."""
-    return hashlib.sha256(encode(values)).hexdigest()
+    digest = hashlib.sha256(_header(values))
+    digest.update(np.ascontiguousarray(values))
+    return digest.hexdigest()
+
+
+def _header(values: np.ndarray) -> bytes:
+    if values.ndim == 2:
+        return struct.pack(">4I", IMAGES_MAGIC, len(values), SIDE, SIDE)
+    return struct.pack(">2I", LABELS_MAGIC, len(values))
 
 
 def _image_size(dimensions: tuple[int, ...], name: str) -> int:

@@ -28,10 +28,10 @@ import train
 from spark_session import spark_context
 
 AVERAGING = contenders.settings(
-    strategy="averaging", learning_rate=6.0, batch_size=16, fraction=1.0, epochs=16
+    strategy="averaging", learning_rate=6.0, batch_size=24, fraction=1.0, epochs=14
 )
 ADAM = contenders.settings(
-    strategy="partitions", optimizer="adam", learning_rate=0.01, fraction=0.7, epochs=80
+    strategy="partitions", optimizer="adam", learning_rate=0.01, fraction=0.7, epochs=60
 )
 LBFGS_ITERATIONS = 100
 

@@ -73,7 +73,7 @@ def mllib(outputs: int, solver: str, iterations: int, step: float = 0.03):
     )
 
 
-def mllib_iteration(frame: DataFrame, outputs: int, more: int = 5) -> float:
+def mllib_iteration(frame: DataFrame, outputs: int, more: int = 10) -> float:
     """Seconds of one iteration of solver gd: what `more` iterations add to a fit of one.
 
     A fit also copies the data and draws the weights; that is not an iteration's cost.

@@ -44,7 +44,7 @@ def spread(spark: SparkContext, images, labels, count: int) -> data_loader.Split
     partitions = data_loader.default_partitions(count, 12000)
     mnist = spark.broadcast((images, labels))
     bounds = [(count * i // partitions, count * (i + 1) // partitions) for i in range(partitions)]
-    make = lambda bound: split_into_blocks(shifted(*mnist.value, *bound))  # noqa: E731
+    make = lambda bound: split_into_blocks(*shifted(*mnist.value, *bound))  # noqa: E731
     blocks = spark.parallelize(bounds, partitions).flatMap(make).cache()
     assert blocks.map(lambda block: len(block[0])).sum() == count
     return data_loader.Split(blocks, count, tuple(range(10)), "shifted MNIST", "", {})

@@ -5,6 +5,7 @@ import functools
 import math
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 
 class UserError(Exception):
@@ -40,6 +41,23 @@ def exit_status(main: Main) -> Main:
             return 130
 
     return wrapped
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with an argument, and defaults in the help where there are."""
+
+    class _Help(argparse.ArgumentDefaultsHelpFormatter):
+        def _get_help_string(self, action: argparse.Action) -> str | None:
+            if action.default is None or action.default is False or not action.option_strings:
+                return action.help
+            return super()._get_help_string(action)
+
+    def __init__(self, **named) -> None:
+        super().__init__(formatter_class=self._Help, **named)
+
+    def error(self, message: str) -> NoReturn:
+        """Print the line and end the program with status 2."""
+        self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -17,7 +17,7 @@ import numpy as np
 
 import model_files
 import own_images
-from command_line import DATA_HELP, UserError, exit_status
+from command_line import DATA_HELP, Parser, UserError, exit_status
 from nn_math import (
     Parameters,
     count_outcomes,
@@ -172,15 +172,15 @@ def load_model(folder: str) -> tuple[Parameters, list[int], str]:
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="predict.py",
         description="Score the trained network on the test set, or label your own image files.",
     )
     option = parser.add_argument
     option("images", nargs="*", metavar="IMAGE", help="files to label, one digit in each")
     option("--data", help=f"{DATA_HELP} (default: what the model was trained on)")
-    option("--model-dir", default="model", help="where train.py left the model (default: model)")
-    option("--plots-dir", default="plots", help="folder or URI for the figures (default: plots)")
+    option("--model-dir", default="model", help="where train.py left the model")
+    option("--plots-dir", default="plots", help="folder or URI for the figures")
     option("--json", action="store_true", help="answer with one JSON object a line")
     option("--show", action="store_true", help="draw what the network saw of each IMAGE")
     return parser

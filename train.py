@@ -19,7 +19,15 @@ from tqdm import tqdm
 import data_loader
 import figures
 import model_files
-from command_line import DATA_HELP, Digits, UserError, exit_status, number_within, whole_number
+from command_line import (
+    DATA_HELP,
+    Digits,
+    Parser,
+    UserError,
+    exit_status,
+    number_within,
+    whole_number,
+)
 from epoch_averaging import averaging_epoch
 from epoch_partitions import partitions_epoch
 from model_files import Epoch
@@ -176,15 +184,10 @@ def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict
 
 def arguments() -> argparse.ArgumentParser:
     """The command line; every default is the article's."""
-    parser = argparse.ArgumentParser(
-        prog="train.py",
-        description="Train the article's network on Spark RDDs.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser(prog="train.py", description="Train the article's network on Spark RDDs.")
     option = parser.add_argument
     search = " (default: the first there is of data/mnist, a download, offline)"
-    option("--data", default=argparse.SUPPRESS, help=DATA_HELP + search)
-    parser.set_defaults(data=None)
+    option("--data", help=DATA_HELP + search)
     option("--digits", nargs="+", action=Digits, default=[0, 1], help="which to tell apart, or all")
     option("--hidden", type=whole_number(1, 65536), default=64, help="hidden units")
     option("--epochs", type=whole_number(1), default=50, help="mini-batches, one to an epoch")
@@ -196,7 +199,11 @@ def arguments() -> argparse.ArgumentParser:
     option("--weight-decay", type=number_within(0, math.inf, True), default=0.0, help="L2, weights")
     option("--bold-driver", action="store_true", help="rate +5%% if the cost fell, else halved")
     option("--seed", type=whole_number(0), default=1, help="same seed, same bits")
-    option("--partitions", type=whole_number(1), help="default: follows from the number of images")
+    option(
+        "--partitions",
+        type=whole_number(1),
+        help="of the training set (default: follows from the number of images)",
+    )
     option("--dtype", choices=("float32", "float64"), default="float32", help="precision")
     option("--model-dir", default="model", help="folder or URI for parameters and history")
     option("--plots-dir", default="plots", help="folder or URI for the figures")

@@ -89,19 +89,17 @@ def main() -> None:
     rows = []
     for name, runs in curves.items():
         ends = [run[-1] for run in runs]
-        reached = [
-            next((s for s, accuracy in run if accuracy >= 0.97), float("nan")) for run in runs
-        ]
+        reached = [next((s for s, share in run if share >= 0.97), None) for run in runs]
         rows.append(
             {
                 "name": name,
                 "seconds": statistics.median(seconds for seconds, _ in ends),
                 "accuracy": statistics.median(accuracy for _, accuracy in ends),
-                "to_97": statistics.median(reached),
+                "to_97": None if None in reached else statistics.median(reached),
             }
         )
     for row in rows:
-        row["ratio"] = row["to_97"] / rows[-1]["seconds"]
+        row["ratio"] = row["to_97"] and row["to_97"] / rows[-1]["seconds"]
     columns = {
         "name": ("training", "s"),
         "seconds": ("seconds in all, median", ".1f"),

@@ -46,7 +46,8 @@ def table(rows: list[dict], columns: dict[str, tuple[str, str]]) -> str:
         " | ".join(["---"] * len(columns)),
     ]
     for row in rows:
-        lines.append(" | ".join(format(row[key], form) for key, (_, form) in columns.items()))
+        values = ((row[key], form) for key, (_, form) in columns.items())
+        lines.append(" | ".join("-" if v is None else format(v, form) for v, form in values))
     return "\n".join(f"| {line} |" for line in lines)
 
 

@@ -9,7 +9,6 @@ MLlib all images in an iteration: `images` says how many, so compare the time pe
 import argparse
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -82,49 +81,42 @@ def write_text(place: str, folder: str) -> None:
     np.savetxt(f"{folder}/labels.csv", np.eye(2)[labels[chosen]], "%d", ",")
 
 
-def load_once(way: str, place: str) -> float:
-    """Seconds from a Spark that has just started until the training set lies in its memory."""
-    with spark_context("load") as spark:
+def loading(place: str, rounds: int) -> dict[str, list[float]]:
+    """Seconds until the training set lies in Spark's memory, both ways in turn, in one Spark.
+
+    The first round is not counted: in it Spark starts its Python workers.
+    """
+    with tempfile.TemporaryDirectory() as folder, spark_context("load") as spark:
+        write_text(place, folder)
         spark.addPyFile(article.__file__)
 
-        def text() -> int:
-            return article.load_text(spark, f"{place}/images.csv", f"{place}/labels.csv").count()
+        def text() -> None:
+            rdd = article.load_text(spark, f"{folder}/images.csv", f"{folder}/labels.csv")
+            rdd.count()
+            rdd.unpersist()
 
-        def ours() -> int:
-            return data_loader.load(spark, place, "train", [0, 1]).blocks.count()
+        def ours() -> None:
+            split = data_loader.load(spark, place, "train", [0, 1])
+            split.blocks.count()
+            split.blocks.unpersist()
 
-        return measure.seconds({"text": text, "ours": ours}[way])
-
-
-def loading(place: str, rounds: int) -> dict[str, list[float]]:
-    """Both ways of loading in turn, each time in a process of its own."""
-    taken = {"text": [], "ours": []}
-    with tempfile.TemporaryDirectory() as folder:
-        write_text(place, folder)
-        for way, source in rounds * (("text", folder), ("ours", place)):
-            command = [sys.executable, __file__, "--load", way, "--data", source]
-            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-            taken[way].append(float(said))
-    return taken
+        calls = {"two text files, joined": text, "IDX files, data_loader": ours}
+        return measure.alternate(calls, rounds, warm_up=1)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder of MNIST; default: as train.py")
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
-    parser.add_argument("--load", choices=("text", "ours"), help="only time one way of loading")
     options = parser.parse_args()
-    if options.load:
-        print(load_once(options.load, options.data))
-        return
     place = data_loader.find_data(options.data)
     results = {}
-    loaded = loading(place, 3)
+    loaded = loading(place, options.rounds)
     results["loading"] = loaded
     slow, fast = (statistics.median(taken) for taken in loaded.values())
     text = [
-        "Loading the digits 0 and 1, from a running Spark to images in its memory, median of 3: "
-        f"two text files joined {slow:.1f} s, IDX files by data_loader {fast:.1f} s"
+        f"Loading the digits 0 and 1 into a running Spark, median of {options.rounds}: two text "
+        f"files joined {slow:.2f} s, IDX files by data_loader {fast:.2f} s, ratio {slow / fast:.1f}"
     ]
     with spark_context("benchmark") as spark:
         for digits in ([0, 1], list(range(10))):

@@ -8,9 +8,11 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -39,6 +41,9 @@ def spark_context(name: str):
         yield SparkContext._active_spark_context
         return
     context = _start(name)
+    if threading.current_thread() is threading.main_thread():
+        # PySpark's own handler asks Java to cancel the jobs in the midst of another talk with it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         context.setLogLevel("ERROR")
         with tempfile.TemporaryDirectory() as folder:

@@ -231,7 +231,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             train_rdd = data_loader.image_label_pairs(split, settings.dtype)
         parameters, history, finished = run_epochs(train_rdd, initial, settings)
         if not history:
-            raise UserError("stopped before the first epoch had ended: there is nothing to save")
+            raise KeyboardInterrupt  # before the first epoch had ended: there is nothing to save
         model_files.save_parameters(settings.model_dir, parameters)
         run = describe_run(settings, split)
         model_files.save_json(settings.model_dir, model_files.SETTINGS, run)

@@ -46,15 +46,11 @@ def rows(images: np.ndarray, labels: np.ndarray, outputs: int) -> list:
 
 
 def load_text(spark: SparkContext, images_file: str, labels_file: str) -> RDD:
-    """Two text files, one line to an image, joined by their line numbers and cached."""
+    """Two text files, a line of numbers to an image, joined by their line numbers and cached."""
 
     def numbered(file: str) -> RDD:
-        return spark.textFile(file).zipWithIndex().map(lambda pair: (pair[1], pair[0]))
+        lines = spark.textFile(file, 1)
+        vectors = lines.map(lambda line: np.fromstring(line, sep=" ").reshape(1, -1))
+        return vectors.zipWithIndex().map(lambda pair: (str(pair[1]), pair[0]))
 
-    def pair(texts: tuple[str, str]) -> tuple[np.ndarray, np.ndarray]:
-        pixels = np.array([float(value) for value in texts[0].split(",")]).reshape(1, 784)
-        return pixels / 255, np.array([float(value) for value in texts[1].split(",")]).reshape(
-            1, -1
-        )
-
-    return numbered(images_file).join(numbered(labels_file)).map(lambda kv: pair(kv[1])).cache()
+    return numbered(images_file).join(numbered(labels_file)).map(lambda pair: pair[1]).cache()

@@ -74,11 +74,11 @@ def compare(spark, place: str, digits: list[int], rounds: int) -> list[dict]:
 
 
 def write_text(place: str, folder: str) -> None:
-    """The training images of the digits 0 and 1, and their one-hot labels, as two text files."""
+    """The training images of the digits 0 and 1 and their labels as `np.savetxt` writes them."""
     images, labels, _ = data_loader.read_part(place, "train")
-    chosen = labels < 2
-    np.savetxt(f"{folder}/images.csv", images[chosen], "%d", ",")
-    np.savetxt(f"{folder}/labels.csv", np.eye(2)[labels[chosen]], "%d", ",")
+    X, y_true = blocks.as_rows(images[labels < 2], labels[labels < 2], 2, "float32")
+    np.savetxt(f"{folder}/images.txt", X)
+    np.savetxt(f"{folder}/labels.txt", y_true)
 
 
 def loading(place: str, rounds: int) -> dict[str, list[float]]:
@@ -91,7 +91,7 @@ def loading(place: str, rounds: int) -> dict[str, list[float]]:
         spark.addPyFile(article.__file__)
 
         def text() -> None:
-            rdd = article.load_text(spark, f"{folder}/images.csv", f"{folder}/labels.csv")
+            rdd = article.load_text(spark, f"{folder}/images.txt", f"{folder}/labels.txt")
             rdd.count()
             rdd.unpersist()
 

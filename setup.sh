@@ -9,10 +9,15 @@ fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
 
 debian_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
-apt_install() {
-    say "installing $1 with apt-get ($2); this asks for the network"
-    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$1" >/dev/null ||
-        fail "apt-get could not install $1; install it by hand and run this again"
+apt_install() { # REASON PACKAGE...: installs the first of the packages that there is
+    say "$1: installing $2 with apt-get, which asks for the network"
+    reason=$1
+    shift
+    apt-get update -qq || true
+    for package in "$@"; do
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "$package" >/dev/null 2>&1 && return
+    done
+    fail "$reason, and apt-get could not install $*; install it by hand and run this again"
 }
 
 java_version() { # the major version of the Java that Spark will start; nothing if there is none
@@ -32,7 +37,8 @@ find_python() {
 version=$(java_version || true)
 if [ "${version:-0}" -lt 17 ]; then
     if debian_root && [ -z "${JAVA_HOME:-}" ]; then
-        apt_install openjdk-17-jre-headless "Spark needs Java 17 or later; found: ${version:-none}"
+        apt_install "Spark needs Java 17 or later (found: ${version:-none})" \
+            openjdk-17-jre-headless openjdk-21-jre-headless
     else
         fail "Spark needs Java 17 or later (found: ${version:-none}). Debian, Ubuntu: apt install" \
             "openjdk-17-jre-headless; Fedora: dnf install java-21-openjdk-headless; macOS: brew" \
@@ -45,8 +51,8 @@ if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2
     [ -n "$python" ] || fail "Python 3.11 or later is needed; name yours with PYTHON=/path/to/python3"
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         debian_root || fail "this Python has no venv; on Debian, Ubuntu: apt install python3-venv"
-        apt_install "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv" \
-            "this Python cannot make a .venv without it"
+        number=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+        apt_install "this Python cannot make a .venv" "python$number-venv" python3-venv
     fi
     say "making .venv with $("$python" --version)"
     "$python" -m venv --clear .venv

@@ -27,7 +27,7 @@ def compare(tables: dict[str, list[dict]]) -> None:
         bars = axes.barh(names, times, color=[COLOURS[name] for name in names])
         axes.bar_label(bars, fmt="%.1f", padding=3, fontsize=8)
         axes.set(xscale="log", title=title, xlabel="microseconds per image, log scale")
-        axes.set_xlim(right=4 * max(times))
+        axes.set_xlim(1, 4 * max(times))
         axes.spines[["top", "right"]].set_visible(False)
     for axes in panels[1:]:
         axes.set_yticklabels([])

@@ -58,8 +58,7 @@ def mllib(frame, test_frame, iterations: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser = measure.arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=3, help="counted rounds")
     parser.add_argument("--partitions", type=int, default=2, help="of averaging")
     options = parser.parse_args()

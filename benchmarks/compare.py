@@ -6,7 +6,6 @@ The contenders take turns in one run. Ours and the article's see a mini-batch of
 MLlib all images in an iteration: `images` says how many, so compare the time per image.
 """
 
-import argparse
 import os
 import statistics
 import sys
@@ -105,8 +104,7 @@ def loading(place: str, rounds: int) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser = measure.arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
     options = parser.parse_args()
     place = data_loader.find_data(options.data)

@@ -1,5 +1,6 @@
 """Alternating measurements in one run, their medians and ratios as a table."""
 
+import argparse
 import json
 import statistics
 import time
@@ -7,6 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+
+
+def arguments(doc: str) -> argparse.ArgumentParser:
+    """The command line that all benchmarks share; `doc` is the script's docstring."""
+    parser = argparse.ArgumentParser(description=doc.splitlines()[0])
+    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    return parser
 
 
 def seconds(call: Callable[[], object]) -> float:

@@ -6,7 +6,6 @@ More images than MNIST has are MNIST shifted by up to two pixels each way, made 
 `partitions` and the plain NumPy step on the same images take turns.
 """
 
-import argparse
 import itertools
 import os
 import sys
@@ -51,8 +50,7 @@ def spread(spark: SparkContext, images, labels, count: int) -> data_loader.Split
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser = measure.arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds")
     parser.add_argument("--most", type=int, default=SIZES[-1], help="leave out larger sizes")
     options = parser.parse_args()

@@ -6,7 +6,6 @@
 mini-batches are other draws of 70%.
 """
 
-import argparse
 import statistics
 import sys
 from pathlib import Path
@@ -24,8 +23,7 @@ from spark_session import spark_context
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser = measure.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=12, help="how many, from 1")
     options = parser.parse_args()
     place = data_loader.find_data(options.data)

@@ -7,6 +7,7 @@ by the values, one byte each. Source: the page of the MNIST database (LeCun, Cor
 import gzip
 import hashlib
 import io
+import math
 import struct
 import zlib
 
@@ -26,8 +27,8 @@ def read_images(content: bytes, name: str) -> np.ndarray:
 
     Raises UserError, with `name` in it, for anything but whole 28x28 images.
     """
-    (count, height, width), values = _read_idx(content, name, IMAGES_MAGIC, "images", _image_size)
-    return values.reshape(count, height * width)
+    values = _read_idx(content, name, IMAGES_MAGIC, "images", (SIDE, SIDE))
+    return values.reshape(-1, SIDE * SIDE)
 
 
 def read_labels(content: bytes, name: str) -> np.ndarray:
@@ -35,7 +36,7 @@ def read_labels(content: bytes, name: str) -> np.ndarray:
 
     Raises UserError, with `name` in it, for anything else.
     """
-    _, labels = _read_idx(content, name, LABELS_MAGIC, "labels", lambda dimensions, name: 1)
+    labels = _read_idx(content, name, LABELS_MAGIC, "labels", ())
     if labels.max() > 9:
         where = int(np.argmax(labels > 9))
         raise UserError(f"{name}: label {where} is {labels[where]}; labels are the digits 0 to 9")
@@ -60,30 +61,27 @@ def _header(values: np.ndarray) -> bytes:
     return struct.pack(">2I", LABELS_MAGIC, len(values))
 
 
-def _image_size(dimensions: tuple[int, ...], name: str) -> int:
-    if dimensions[1:] != (SIDE, SIDE):
-        height, width = dimensions[1:]
-        raise UserError(f"{name}: images are {height}x{width}; this network reads 28x28")
-    return SIDE * SIDE
-
-
-def _read_idx(content: bytes, name: str, magic: int, kind: str, size_of_one):
-    """The dimensions after the magic number, and the values as one flat uint8 array."""
+def _read_idx(
+    content: bytes, name: str, magic: int, kind: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    """The values of an IDX file as one flat uint8 array; `shape` is what each of them must have."""
     packed = content[:2] == b"\x1f\x8b"
     file = gzip.GzipFile(fileobj=io.BytesIO(content)) if packed else io.BytesIO(content)
     try:
-        header_size = 4 * (4 if magic == IMAGES_MAGIC else 2)
+        header_size = 4 * (2 + len(shape))
         header = file.read(header_size)
         if len(header) < header_size:
             raise UserError(f"{name}: ends inside its header; fetch the file again")
-        found, *dimensions = struct.unpack(f">{header_size // 4}I", header)
+        found, count, *dimensions = struct.unpack(f">{header_size // 4}I", header)
         if found != magic:
             raise UserError(
                 f"{name}: magic number {found} where an IDX file of {kind} has {magic}; "
                 "is this the right file?"
             )
-        count = dimensions[0]
-        size = count * size_of_one(tuple(dimensions), name)
+        if tuple(dimensions) != shape:
+            these, those = ("x".join(map(str, sides)) for sides in (dimensions, shape))
+            raise UserError(f"{name}: {kind} are {these}; this network reads {those}")
+        size = count * math.prod(shape)
         if size == 0:
             raise UserError(f"{name}: holds no {kind}")
         if packed and size > len(content) * MOST_UNPACKED_RATIO + UNPACKED_ALLOWANCE:
@@ -97,4 +95,4 @@ def _read_idx(content: bytes, name: str, magic: int, kind: str, size_of_one):
     if len(values) != size:
         state = "is cut off" if len(values) < size else "is too long"
         raise UserError(f"{name}: {state}: its header promises {count:,} {kind}; fetch it again")
-    return tuple(dimensions), np.frombuffer(values, np.uint8)
+    return np.frombuffer(values, np.uint8)

@@ -72,7 +72,7 @@ def main() -> None:
             return loaded
 
         few = split("train", partitions=options.partitions)
-        many = split("train", most_in_partition=12000)
+        many = split("train", most_in_partition=contenders.IN_PARTITION)
         test = split("test")
         X_test, y_test = blocks.as_rows(*data_loader.read_part(place, "test")[:2], 10, "float32")
         frame = contenders.mllib_frame(spark, many.blocks)

@@ -17,6 +17,7 @@ import train
 from optimizers import sgd
 
 FRACTION = 0.7
+IN_PARTITION = train.IMAGES_IN_PARTITION["partitions"]
 
 
 def settings(**changed) -> argparse.Namespace:

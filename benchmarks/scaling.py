@@ -9,6 +9,7 @@ More images than MNIST has are MNIST shifted by up to two pixels each way, made 
 import itertools
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
@@ -21,7 +22,7 @@ import numpy as np
 from pyspark import SparkContext
 
 import data_loader
-from blocks import as_rows, split_into_blocks
+from blocks import Block, as_rows, split_into_blocks
 from spark_session import spark_context
 
 SIZES = (10_000, 60_000, 300_000, 600_000, 1_200_000)
@@ -40,10 +41,13 @@ def shifted(images: np.ndarray, labels: np.ndarray, start: int, end: int):
 
 def spread(spark: SparkContext, images, labels, count: int) -> data_loader.Split:
     """The first `count` images of the endless set as cached blocks, made on the executors."""
-    partitions = data_loader.default_partitions(count, 12000)
+    partitions = data_loader.default_partitions(count, contenders.IN_PARTITION)
     mnist = spark.broadcast((images, labels))
     bounds = [(count * i // partitions, count * (i + 1) // partitions) for i in range(partitions)]
-    make = lambda bound: split_into_blocks(*shifted(*mnist.value, *bound))  # noqa: E731
+
+    def make(bound: tuple[int, int]) -> Iterator[Block]:
+        return split_into_blocks(*shifted(*mnist.value, *bound))
+
     blocks = spark.parallelize(bounds, partitions).flatMap(make).cache()
     assert blocks.map(lambda block: len(block[0])).sum() == count
     return data_loader.Split(blocks, count, tuple(range(10)), "shifted MNIST", "", {})

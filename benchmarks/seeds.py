@@ -53,10 +53,8 @@ def main() -> None:
             )
             print(rows[-1], flush=True)
     for name, pick in (("least", min), ("median", statistics.median), ("most", max)):
-        columns = rows[: options.seeds]
-        rows.append(
-            {"name": name} | {k: pick(r[k] for r in columns) for k in columns[0] if k != "name"}
-        )
+        runs = rows[: options.seeds]
+        rows.append({"name": name} | {k: pick(r[k] for r in runs) for k in runs[0] if k != "name"})
     columns = {
         "name": ("seed", "s"),
         "cost": ("cost at the end", ".3f"),

@@ -36,17 +36,17 @@ class Epoch(NamedTuple):
 
 def save_parameters(folder: str, parameters: Parameters) -> None:
     """Write W1, B1, W2, B2."""
-    storage.write(storage.join(folder, PARAMETERS), _npz(parameters._asdict()))
+    storage.write(storage.join(folder, PARAMETERS), npz(parameters._asdict()))
 
 
 def load_parameters(folder: str) -> Parameters:
     """Read W1, B1, W2, B2. Raises UserError unless they are whole, finite and fit each other."""
     place = storage.join(folder, PARAMETERS)
-    arrays = _arrays(storage.read(place), place)
-    missing = [name for name in Parameters._fields if name not in arrays]
+    found = arrays(storage.read(place), place)
+    missing = [name for name in Parameters._fields if name not in found]
     if missing:
         raise UserError(f"{place}: {', '.join(missing)} is missing; train the model again")
-    parameters = Parameters(*(arrays[name] for name in Parameters._fields))
+    parameters = Parameters(*(found[name] for name in Parameters._fields))
     check_parameters(parameters, place)
     return parameters
 
@@ -106,13 +106,15 @@ def versions() -> dict[str, str]:
     }
 
 
-def _npz(arrays: dict[str, np.ndarray]) -> bytes:
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """The bytes of an .npz file of these arrays."""
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
 
 
-def _arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
+def arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file, never unpickled. Raises UserError, with `place` in it."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return {name: np.asarray(file[name]) for name in file.files}

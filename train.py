@@ -16,9 +16,11 @@ from collections.abc import Callable, Sequence
 from pyspark import RDD
 from tqdm import tqdm
 
+import checkpoints
 import data_loader
 import figures
 import model_files
+from checkpoints import Progress
 from command_line import (
     DATA_HELP,
     Digits,
@@ -102,26 +104,30 @@ IMAGES_IN_PARTITION = {"maps": 3000, "partitions": 12000, "averaging": 12000}
 
 
 def run_epochs(
-    train_rdd: RDD, parameters: Parameters, settings: argparse.Namespace
-) -> tuple[Parameters, list[Epoch], bool]:
-    """The epoch loop. Returns the parameters, the history, and whether all epochs were run.
+    train_rdd: RDD, progress: Progress, settings: argparse.Namespace, run: dict
+) -> tuple[Progress, bool]:
+    """The epoch loop, from where `progress` is. Returns how far it came, and whether to the end.
 
-    Ctrl-C ends it after the last whole epoch. Raises UserError if a mini-batch is empty.
+    Saves the history after each epoch and, every few epochs and at the end, a checkpoint with
+    `run`. Ctrl-C ends it after the last whole epoch. Raises UserError if a mini-batch is empty.
     """
-    state, history = {}, []
-    bar = progress_bar(settings.epochs)
+    bar = progress_bar(len(progress.history), settings.epochs)
     try:
-        for epoch in range(1, settings.epochs + 1):
+        for epoch in range(len(progress.history) + 1, settings.epochs + 1):
             start = time.perf_counter()
+            parameters, state, history = progress
             now = settings_of_epoch(settings, history)
             sums, parameters, state = one_epoch(train_rdd, parameters, state, now, epoch)
             seconds = time.perf_counter() - start
-            history.append(Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds))
-            model_files.save_history(settings.model_dir, history)
-            show_epoch(bar, history[-1])
-        return parameters, history, True
+            ended = Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds)
+            progress = Progress(parameters, state, [*history, ended])
+            model_files.save_history(settings.model_dir, progress.history)
+            if epoch % settings.checkpoint_every == 0:
+                checkpoints.save(settings.model_dir, progress, run)
+            show_epoch(bar, ended)
+        return progress, True
     except KeyboardInterrupt:
-        return parameters, history, False
+        return progress, False
     finally:
         bar.close()
 
@@ -153,10 +159,10 @@ def one_epoch(
     return sums, *step(parameters, gradients, state, settings.learning_rate, epoch)
 
 
-def progress_bar(epochs: int) -> tqdm:
+def progress_bar(done: int, epochs: int) -> tqdm:
     """A bar on a terminal; elsewhere it is disabled and `show_epoch` prints lines."""
     form = "epoch {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
-    return tqdm(total=epochs, bar_format=form, disable=None)
+    return tqdm(initial=done, total=epochs, bar_format=form, disable=None)
 
 
 def show_epoch(bar: tqdm, epoch: Epoch) -> None:
@@ -172,12 +178,21 @@ def show_epoch(bar: tqdm, epoch: Epoch) -> None:
         bar.update()
 
 
+def save_model(folder: str, progress: Progress, run: dict) -> None:
+    """All that a run leaves in its model folder. Raises UserError."""
+    checkpoints.save(folder, progress, run)
+    model_files.save_history(folder, progress.history)
+    model_files.save_parameters(folder, progress.parameters)
+    model_files.save_json(folder, model_files.SETTINGS, run)
+
+
 def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict:
     """What settings.json says: everything that the result depends on."""
+    told = {name: value for name, value in vars(settings).items() if name != "resume"}
     return {
         "data": {"name": split.name, "place": split.place, "sha256": split.sha256},
         "images": split.count,
-        "settings": vars(settings),
+        "settings": told,
         "versions": model_files.versions(),
     }
 
@@ -205,6 +220,8 @@ def arguments() -> argparse.ArgumentParser:
         help="of the training set (default: follows from the number of images)",
     )
     option("--dtype", choices=("float32", "float64"), default="float32", help="precision")
+    option("--checkpoint-every", type=whole_number(1), default=1, help="epochs; the last always")
+    option("--resume", action="store_true", help="go on after the last checkpoint in --model-dir")
     option("--model-dir", default="model", help="folder or URI for parameters and history")
     option("--plots-dir", default="plots", help="folder or URI for the figures")
     return parser
@@ -229,13 +246,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         train_rdd = split.blocks
         if settings.strategy == "maps":
             train_rdd = data_loader.image_label_pairs(split, settings.dtype)
-        parameters, history, finished = run_epochs(train_rdd, initial, settings)
-        if not history:
+        run, start = describe_run(settings, split), None
+        if settings.resume:
+            start = checkpoints.resume(settings.model_dir, run)
+        else:
+            checkpoints.warn_of_unfinished(settings.model_dir)
+        start = start or Progress(initial, {}, [])
+        progress, finished = run_epochs(train_rdd, start, settings, run)
+        if not progress.history:
             raise KeyboardInterrupt  # before the first epoch had ended: there is nothing to save
-        model_files.save_parameters(settings.model_dir, parameters)
-        run = describe_run(settings, split)
-        model_files.save_json(settings.model_dir, model_files.SETTINGS, run)
+        save_model(settings.model_dir, progress, run)
+        parameters, _, history = progress
         figures.draw_training(settings.plots_dir, history, initial, parameters, split.name)
+    if not finished:
+        print(f"stopped after epoch {len(history)} of {settings.epochs}; --resume goes on there")
     print(f"saved {settings.model_dir} and {settings.plots_dir}")
     return 0 if finished else 130
 

@@ -1,0 +1,136 @@
+"""Where a run was: saved every few epochs, and what `train.py --resume` goes on from.
+
+checkpoint.npz, in the model folder, holds all that the next epoch depends on: the parameters, the
+optimizer's state, the history (the bold driver's rate follows from it) and what the run was told.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import model_files
+import storage
+from command_line import UserError
+from model_files import Epoch
+from nn_math import Parameters
+from optimizers import State
+
+CHECKPOINT = "checkpoint.npz"
+# The bits of an epoch do not depend on these.
+FREE_TO_CHANGE = {"data", "epochs", "checkpoint_every", "model_dir", "plots_dir"}
+
+
+class Progress(NamedTuple):
+    """What there is after so many epochs as the history has lines."""
+
+    parameters: Parameters
+    state: State
+    history: list[Epoch]
+
+
+def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:
+    """Write checkpoint.npz; `run` is what settings.json says.
+
+    Raises UserError if it cannot be written; the checkpoint before it is then still whole.
+    """
+    arrays = {
+        f"{kind}.{name}": array
+        for kind, values in {"parameters": progress.parameters, **progress.state}.items()
+        for name, array in values._asdict().items()
+    }
+    arrays["history"] = np.array(progress.history, np.float64)
+    arrays["run"] = np.frombuffer(json.dumps(run).encode(), np.uint8)
+    storage.write(storage.join(folder, CHECKPOINT), model_files.npz(arrays))
+
+
+def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
+    """What `save` wrote; None if there is no checkpoint. Raises UserError if it is not whole."""
+    place = storage.join(folder, CHECKPOINT)
+    if not storage.exists(place):
+        return None
+    arrays = model_files.arrays(storage.read(place), place)
+    try:
+        run = json.loads(arrays.pop("run").tobytes())
+        run["settings"]["epochs"], run["data"]["sha256"], run["data"]["name"], run["versions"]
+        history = [
+            Epoch(int(epoch), cost, accuracy, int(size), seconds)
+            for epoch, cost, accuracy, size, seconds in arrays.pop("history").tolist()
+        ]
+        kinds = dict.fromkeys(name.partition(".")[0] for name in arrays)
+        state = {
+            kind: Parameters(*(arrays[f"{kind}.{name}"] for name in Parameters._fields))
+            for kind in kinds
+        }
+        parameters = state.pop("parameters")
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise UserError(f"{place}: not a checkpoint of train.py; train without --resume") from None
+    model_files.check_parameters(parameters, place)
+    for values in state.values():
+        if [array.shape for array in values] != [array.shape for array in parameters]:
+            raise UserError(f"{place}: the optimizer's state does not fit the parameters")
+    return Progress(parameters, state, history), run
+
+
+def resume(folder: str, run: dict[str, Any]) -> Progress | None:
+    """The progress of the same run in `folder`; None if no epoch of it was saved.
+
+    Raises UserError, with all that differs, if the checkpoint is that of another run.
+    """
+    loaded = load(folder)
+    if loaded is None:
+        print(f"nothing to resume in {folder}: starting with epoch 1", flush=True)
+        return None
+    progress, saved = loaded
+    place, done, wanted = storage.join(folder, CHECKPOINT), len(progress.history), run["settings"]
+    differing = differences(saved, run)
+    if differing:
+        raise UserError(
+            f"--resume: {place} is of another run: {'; '.join(differing)}; give the same settings, "
+            "or another --model-dir"
+        )
+    if done > wanted["epochs"]:
+        raise UserError(f"--epochs {wanted['epochs']}: {place} is of epoch {done} already")
+    print(f"going on after epoch {done} of {place}", flush=True)
+    for name, version in run["versions"].items():
+        if saved["versions"].get(name) != version:
+            print(f"note: saved with {name} {saved['versions'].get(name)}, this is {version}")
+    return progress
+
+
+def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """What two runs were told that gives them different parameters, one text for each."""
+    found = []
+    if _data(saved) != _data(run):
+        found.append(f"its data is {saved['data']['name']} with other content")
+    before, now = saved["settings"], run["settings"]
+    for name in sorted((before.keys() | now.keys()) - FREE_TO_CHANGE):
+        if before.get(name) != now.get(name):
+            option = name.replace("_", "-")
+            found.append(f"--{option} was {_said(before.get(name))}, is {_said(now.get(name))}")
+    return found
+
+
+def warn_of_unfinished(folder: str) -> None:
+    """Say, before it is replaced, that a checkpoint of a run that was cut short is there."""
+    try:
+        loaded = load(folder)
+    except UserError:
+        return  # it is of no use to anybody
+    if loaded is None:
+        return
+    done, planned = len(loaded[0].history), loaded[1]["settings"]["epochs"]
+    if done < planned:
+        print(
+            f"note: {storage.join(folder, CHECKPOINT)} is of a run that ended after epoch {done} "
+            f"of {planned}; this run replaces it (--resume would have gone on with it)",
+            flush=True,
+        )
+
+
+def _data(run: dict[str, Any]) -> tuple:
+    return run["data"]["sha256"] or run["data"]["name"], run.get("images")
+
+
+def _said(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -1,0 +1,327 @@
+"""Going on where a run was: the same bits as a run that nothing interrupted, or a refusal."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import checkpoints
+import model_files
+import train
+from command_line import UserError
+from nn_math import Parameters, initial_parameters
+
+ROOT = Path(train.__file__).parent
+EPOCHS = 5
+
+
+@pytest.fixture
+def run(spark, small_mnist, tmp_path, capsys, monkeypatch):
+    """Call train.main in the suite's Spark, into a model folder; gives status and what it said."""
+    monkeypatch.setattr(train.figures, "draw_training", lambda *_: None)  # a second each
+
+    def start(folder: str, *words) -> tuple[int, str, str]:
+        places = ["--data", small_mnist, "--model-dir", folder, "--plots-dir", tmp_path / "plots"]
+        shape = ["--hidden", 6, "--epochs", EPOCHS]
+        capsys.readouterr()
+        status = train.main([str(word) for word in (*places, *shape, *words)])
+        return status, *capsys.readouterr()
+
+    return start
+
+
+def content(folder: str | Path, name: str = "parameters.npz") -> bytes:
+    return (Path(str(folder).removeprefix("file://")) / name).read_bytes()
+
+
+def history(folder: str | Path) -> list[str]:
+    """The lines of history.csv without the seconds."""
+    return [line.rpartition(",")[0] for line in content(folder, "history.csv").decode().split()]
+
+
+def same_end(one: str | Path, other: str | Path) -> bool:
+    return content(one) == content(other) and history(one) == history(other)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "optimizer"),
+    [*((strategy, "adam") for strategy in train.STRATEGIES)]
+    + [("partitions", "sgd"), ("partitions", "momentum")],
+)
+def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(run, tmp_path, strategy, optimizer):
+    words = "--strategy", strategy, "--optimizer", optimizer, "--learning-rate", 0.05
+    assert run(tmp_path / "whole", *words)[0] == 0
+    assert run(tmp_path / "parts", *words, "--epochs", 2)[0] == 0
+    status, said, _ = run(tmp_path / "parts", *words, "--resume")
+    assert status == 0
+    assert f"going on after epoch 2 of {tmp_path}/parts/checkpoint.npz" in said
+    assert "epoch 3/5" in said and "epoch 2/5" not in said
+    assert same_end(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("place", ["path", "URI"])
+def test_the_learning_rate_of_the_bold_driver_is_resumed(run, tmp_path, place):
+    start = "" if place == "path" else "file://"
+    words = "--strategy partitions --bold-driver --learning-rate 2".split()
+    assert run(f"{start}{tmp_path}/whole", *words)[0] == 0
+    for epochs in (1, 3, EPOCHS):
+        resumed = ["--epochs", epochs, "--resume"]
+        assert run(f"{start}{tmp_path}/parts", *words, *resumed)[0] == 0
+    assert same_end(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.fixture
+def breaks(monkeypatch):
+    """Make the driver's step fail in an epoch, once it was called; returns how to arrange it."""
+    original = train.OPTIMIZERS["sgd"]
+
+    def in_epoch(number: int, break_down) -> None:
+        def step(parameters, gradients, state, learning_rate, epoch):
+            if epoch == number:
+                break_down()
+            return original(parameters, gradients, state, learning_rate, epoch)
+
+        monkeypatch.setitem(train.OPTIMIZERS, "sgd", step)
+
+    yield in_epoch
+
+
+def power_cut():
+    raise SystemExit("as if the power were cut")
+
+
+@pytest.mark.parametrize(("every", "kept"), [(1, 3), (2, 2), (3, 3), (4, 0)])
+def test_a_checkpoint_is_saved_every_so_many_epochs(run, breaks, tmp_path, every, kept):
+    breaks(4, power_cut)
+    words = "--strategy", "partitions", "--checkpoint-every", every
+    with pytest.raises(SystemExit):
+        run(tmp_path / "parts", *words)
+    breaks(0, power_cut)
+    status, said, _ = run(tmp_path / "parts", *words, "--resume")
+    assert status == 0 and f"epoch {kept + 1}/5" in said and f"epoch {kept}/5" not in said
+    if kept == 0:
+        assert f"nothing to resume in {tmp_path}/parts: starting with epoch 1" in said
+    assert run(tmp_path / "whole", *words)[0] == 0
+    assert same_end(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_the_last_epoch_is_in_the_checkpoint_whatever_its_number(run, tmp_path):
+    run(tmp_path, "--strategy", "partitions", "--checkpoint-every", 3)
+    progress, told = checkpoints.load(str(tmp_path))
+    assert len(progress.history) == told["settings"]["epochs"] == EPOCHS
+    saved = model_files.load_parameters(str(tmp_path))
+    assert all((a == b).all() for a, b in zip(progress.parameters, saved, strict=True))
+    assert told == json.loads(content(tmp_path, "settings.json"))
+
+
+def test_a_run_that_is_complete_is_resumed_to_the_same_files(run, tmp_path):
+    run(tmp_path, "--strategy", "partitions")
+    before = content(tmp_path), history(tmp_path)
+    (tmp_path / "parameters.npz").unlink()
+    status, said, _ = run(tmp_path, "--strategy", "partitions", "--resume")
+    assert status == 0 and "epoch 1/" not in said
+    assert before == (content(tmp_path), history(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def two_epochs(spark, small_mnist, tmp_path_factory) -> Path:
+    """The folder of a run of two epochs of `partitions`."""
+    folder = tmp_path_factory.mktemp("two_epochs")
+    words = ["--data", small_mnist, "--model-dir", folder, "--plots-dir", folder]
+    shape = "--hidden 6 --strategy partitions --epochs 2".split()
+    assert train.main([*map(str, words), *shape]) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("words", "differs"),
+    [
+        ("--learning-rate 0.2", "--learning-rate was 0.1, is 0.2"),
+        ("--strategy averaging", "--strategy was partitions, is averaging"),
+        ("--optimizer adam", "--optimizer was sgd, is adam"),
+        ("--bold-driver", "--bold-driver was False, is True"),
+        ("--weight-decay 0.5", "--weight-decay was 0.0, is 0.5"),
+        ("--hidden 7", "--hidden was 6, is 7"),
+        ("--seed 2", "--seed was 1, is 2"),
+        ("--fraction 0.5", "--fraction was 0.7, is 0.5"),
+        ("--batch-size 8", "--batch-size was 32, is 8"),
+        ("--partitions 4", "--partitions was 1, is 4"),
+        ("--dtype float64", "--dtype was float32, is float64"),
+        ("--digits 3 4", "--digits was 0 1, is 3 4"),
+        ("--seed 2 --optimizer adam", "--optimizer was sgd, is adam; --seed was 1, is 2"),
+        ("--data offline", "with other content"),
+    ],
+)
+def test_other_settings_are_refused_with_what_differs(run, tmp_path, two_epochs, words, differs):
+    shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
+    before = content(tmp_path, "checkpoint.npz"), content(tmp_path)
+    status, said, error = run(tmp_path, "--strategy", "partitions", "--resume", *words.split())
+    assert status == 1 and "epoch 3" not in said
+    assert error.startswith(f"error: --resume: {tmp_path}/checkpoint.npz is of another run: ")
+    assert differs in error and error[:-1].isprintable()
+    assert before == (content(tmp_path, "checkpoint.npz"), content(tmp_path))
+
+
+def test_fewer_epochs_than_were_run_are_refused(run, tmp_path):
+    run(tmp_path, "--strategy", "partitions", "--epochs", 3)
+    _, _, error = run(tmp_path, "--strategy", "partitions", "--epochs", 2, "--resume")
+    assert error == f"error: --epochs 2: {tmp_path}/checkpoint.npz is of epoch 3 already\n"
+
+
+def test_the_same_data_may_have_moved(run, tmp_path, small_mnist):
+    (tmp_path / "moved").symlink_to(small_mnist)
+    run(tmp_path, "--strategy", "partitions", "--epochs", 2)
+    words = ["--strategy", "partitions", "--resume", "--data", tmp_path / "moved"]
+    assert run(tmp_path, *words)[0] == 0
+
+
+def test_other_versions_than_those_of_the_checkpoint_are_told(run, tmp_path, monkeypatch):
+    run(tmp_path, "--strategy", "partitions", "--epochs", 2)
+    now = model_files.versions() | {"numpy": "99.1"}
+    monkeypatch.setattr(model_files, "versions", lambda: now)
+    _, said, _ = run(tmp_path, "--strategy", "partitions", "--resume")
+    assert f"note: saved with numpy {np.__version__}, this is 99.1" in said
+
+
+def test_who_starts_again_over_an_unfinished_run_is_told(run, breaks, tmp_path):
+    breaks(4, power_cut)
+    with pytest.raises(SystemExit):
+        run(tmp_path, "--strategy", "partitions")
+    breaks(0, power_cut)
+    _, said, _ = run(tmp_path, "--strategy", "partitions")
+    assert f"{tmp_path}/checkpoint.npz is of a run that ended after epoch 3 of 5" in said
+    _, said, _ = run(tmp_path, "--strategy", "partitions")
+    assert "is of a run that ended" not in said, "that one was complete"
+
+
+def fill_disk(folder: Path):
+    """From now on, there is no room for the next checkpoint."""
+    (folder / "checkpoint.npz.tmp").unlink(missing_ok=True)
+    (folder / "checkpoint.npz.tmp").symlink_to("/dev/full")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(run, breaks, tmp_path, start):
+    folder = f"{start}{tmp_path}/parts"
+    breaks(3, lambda: fill_disk(tmp_path / "parts"))
+    status, _, error = run(folder, "--strategy", "partitions")
+    assert status == 1
+    assert error.startswith(f"error: cannot write {folder}/checkpoint.npz: ")
+    assert "No space left on device" in error and error[:-1].isprintable()
+    assert len(checkpoints.load(folder)[0].history) == 2
+    breaks(0, power_cut)
+    assert run(folder, "--strategy", "partitions", "--resume")[0] == 0
+    assert run(tmp_path / "whole", "--strategy", "partitions")[0] == 0
+    assert same_end(folder, tmp_path / "whole")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+def test_a_folder_that_may_not_be_written_ends_the_run_and_the_checkpoint_is_whole(
+    run, breaks, tmp_path
+):
+    folder, user = tmp_path / "parts", os.geteuid()
+
+    def take_away_permission():
+        folder.chmod(stat.S_IRUSR | stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH)
+        if user == 0:
+            os.seteuid(65534)  # root may write anywhere
+
+    for outer in (tmp_path, *tmp_path.parents[:3]):  # let that user pass
+        outer.chmod(outer.stat().st_mode | stat.S_IXOTH)
+    breaks(3, take_away_permission)
+    try:
+        status, _, error = run(folder, "--strategy", "partitions")
+    finally:
+        os.seteuid(user)
+        folder.chmod(0o755)
+    assert status == 1
+    assert error.startswith(f"error: cannot write {folder}/")
+    assert error.endswith(": Permission denied\n") and error[:-1].isprintable()
+    assert len(checkpoints.load(str(folder))[0].history) == 2
+
+
+def test_a_driver_that_is_killed_is_resumed_to_the_same_bits(run, small_mnist, tmp_path):
+    words = ["--data", small_mnist, "--hidden", "6", "--strategy", "maps", "--optimizer", "adam"]
+    command = [sys.executable, str(ROOT / "train.py"), *words, "--model-dir", "parts"]
+    process = subprocess.Popen(
+        [*command, "--epochs", "100000"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if line.startswith("epoch 3/"):
+            process.send_signal(signal.SIGKILL)
+    assert process.wait(timeout=60) == -signal.SIGKILL
+    done = len(checkpoints.load(str(tmp_path / "parts"))[0].history)
+    assert done >= 3
+    choice = "--strategy", "maps", "--optimizer", "adam", "--epochs", done + 3
+    assert run(tmp_path / "parts", *choice, "--resume")[0] == 0
+    assert run(tmp_path / "whole", *choice)[0] == 0
+    assert same_end(tmp_path / "parts", tmp_path / "whole")
+
+
+def a_checkpoint(**changed) -> dict[str, np.ndarray]:
+    """The arrays of a small checkpoint, some of them changed; None takes one away."""
+    told = {"settings": {"epochs": 2}, "data": {"sha256": {}, "name": "x"}, "versions": {}}
+    arrays = {
+        f"{kind}.{name}": array
+        for kind in ("parameters", "velocity")
+        for name, array in initial_parameters(1, 2, 2)._asdict().items()
+    }
+    arrays["history"] = np.array([[1, 0.5, 0.5, 10, 0.1]])
+    arrays["run"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
+    return {name: array for name, array in (arrays | changed).items() if array is not None}
+
+
+def test_the_small_checkpoint_of_these_tests_is_one(tmp_path):
+    (tmp_path / "checkpoint.npz").write_bytes(model_files.npz(a_checkpoint()))
+    progress, told = checkpoints.load(str(tmp_path))
+    assert isinstance(progress.parameters, Parameters) and list(progress.state) == ["velocity"]
+    assert progress.history == [model_files.Epoch(1, 0.5, 0.5, 10, 0.1)]
+    assert told["settings"] == {"epochs": 2}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"<html>Please log in</html>",
+        model_files.npz(a_checkpoint())[:-100],
+        *(model_files.npz(a_checkpoint(**{name: None})) for name in a_checkpoint()),
+        *(
+            model_files.npz(a_checkpoint(**{name: np.zeros((3, 3), np.float32)}))
+            for name in a_checkpoint()
+        ),
+        model_files.npz(a_checkpoint(run=np.frombuffer(b"[1, 2]", np.uint8))),
+        model_files.npz(a_checkpoint(run=np.frombuffer(b'{"settings": []}', np.uint8))),
+        model_files.npz(a_checkpoint(history=np.array([[1, 0.5]]))),
+        model_files.npz(a_checkpoint(history=np.array(3.0))),
+        model_files.npz(a_checkpoint(history=np.full((1, 5), np.nan))),
+        model_files.npz(a_checkpoint(**{"parameters.B2": np.full((1, 2), np.nan, np.float32)})),
+        model_files.npz(a_checkpoint(**{"other.W1": np.zeros(3)})),
+    ],
+    ids=itertools.count(),
+)
+def test_a_broken_checkpoint_is_refused_in_one_line(run, tmp_path, broken):
+    place = tmp_path / "checkpoint.npz"
+    place.write_bytes(broken)
+    with pytest.raises(UserError) as caught:
+        checkpoints.load(str(tmp_path))
+    assert str(caught.value).startswith(f"{place}: ") and str(caught.value).isprintable()
+    assert place.read_bytes() == broken
+
+
+def test_a_run_that_does_not_resume_is_not_kept_by_a_broken_checkpoint(run, tmp_path):
+    (tmp_path / "checkpoint.npz").write_bytes(b"broken")
+    assert run(tmp_path, "--resume", "--strategy", "partitions")[0] == 1
+    assert run(tmp_path, "--strategy", "partitions")[0] == 0

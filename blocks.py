@@ -6,7 +6,7 @@ nothing else.
 
 import functools
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,7 +29,18 @@ def _spare_garbage_collector_the_imports() -> None:
     gc.freeze()
 
 
+def select_digits(images: np.ndarray, labels: np.ndarray, digits: Sequence[int]) -> Block:
+    """The images of some digits, and for each the position of its digit in `digits`."""
+    chosen = np.isin(labels, digits)
+    position = np.zeros(10, np.uint8)
+    position[list(digits)] = range(len(digits))
+    return images[chosen], position[labels[chosen]]
+
+
 def split_into_blocks(images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:
-    """A long partition in blocks, so that its rows as floats take little memory at a time."""
-    for start in range(0, len(images), BLOCK_ROWS):
+    """Many images in blocks, so that their rows as floats take little memory at a time.
+
+    No images are one block of none.
+    """
+    for start in range(0, max(1, len(images)), BLOCK_ROWS):
         yield images[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS]

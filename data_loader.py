@@ -1,12 +1,17 @@
 """MNIST -> train_rdd and test_rdd.
 
+    python data_loader.py shard SRC DST --shards 64     splits a training set for many executors
+
 The driver reads the IDX files and ships compact uint8 arrays; each partition takes its slice, and
 the executors turn it into rows. What Spark keeps in memory are blocks, (images uint8 (m, 784),
 labels uint8 (m,)); `image_label_pairs` makes the article's RDD of them, one (image, label) pair for
-each image.
+each image. A training set in shards is read by the executors themselves (see shards).
 """
 
+import argparse
+import contextlib
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -17,9 +22,11 @@ from pyspark import RDD, SparkContext
 import idx_files
 import mnist_download
 import offline_digits
+import shards
 import storage
-from blocks import Block, as_rows, split_into_blocks
-from command_line import UserError
+from blocks import Block, as_rows, select_digits, split_into_blocks
+from command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
+from spark_session import spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
 IDX_NAMES = {
@@ -72,9 +79,12 @@ def load(
 ) -> Split:
     """The blocks of one part ("train" or "test") of the data at a place, cached by Spark.
 
-    Only the digits asked for; a label in a block is the position of its digit in `digits`. Raises
-    UserError if a file is missing or broken, or if a digit does not occur.
+    Only the digits asked for; a label in a block is the position of its digit in `digits`. The
+    executors read a part in shards, the driver a whole one. Raises UserError if a file is missing
+    or broken, or if a digit does not occur.
     """
+    if place != "offline" and shards.count(place, IDX_NAMES[part]):
+        return _load_shards(spark, place, part, digits, partitions, most_in_partition)
     if place == "offline":
         (images, labels), hashes = offline_digits.draw_part(part, digits), {}
         name = offline_digits.NAME
@@ -82,12 +92,35 @@ def load(
         images, labels, hashes = read_part(place, part)
         is_mnist = all(mnist_download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
-    images, labels = _select_digits(images, labels, digits, f"the {part} set of {name}")
+    _check_digits(np.bincount(labels, minlength=10), digits, f"the {part} set of {name}")
+    images, labels = select_digits(images, labels, digits)
     partitions = partitions or default_partitions(len(images), most_in_partition)
     if partitions > len(images):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
     blocks = distribute(spark, images, labels, partitions)
     return Split(blocks, len(images), tuple(digits), name, place, hashes)
+
+
+def _load_shards(
+    spark: SparkContext,
+    place: str,
+    part: str,
+    digits: Sequence[int],
+    partitions: int | None,
+    most_in_partition: int,
+) -> Split:
+    names = IDX_NAMES[part]
+    for name in names:
+        if _find_file(place, name) is not None:
+            raise UserError(f"{place}: {name} is there as a whole and in shards; keep one of them")
+    counts = shards.count_digits(spark, place, names)
+    _check_digits(counts.sum(axis=0), digits, f"the {part} set of {place}")
+    images = int(counts[:, list(digits)].sum())
+    if partitions is not None and partitions > len(counts):
+        raise UserError(f"--partitions {partitions}: the {part} set has only {len(counts)} shards")
+    partitions = partitions or min(len(counts), default_partitions(images, most_in_partition))
+    blocks, hashes = shards.read(spark, place, names, len(counts), digits, partitions)
+    return Split(blocks, images, tuple(digits), place, place, hashes)
 
 
 def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, partitions: int) -> RDD:
@@ -134,13 +167,7 @@ def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, 
                 f"{place}: {name} (or {name}.gz) is missing; a data folder holds "
                 f"{', '.join(mnist_download.SHA256)}, gzipped or not"
             )
-    images = idx_files.read_images(storage.read(files[0]), files[0])
-    labels = idx_files.read_labels(storage.read(files[1]), files[1])
-    if len(images) != len(labels):
-        raise UserError(
-            f"{place}: {len(images)} {part} images but {len(labels)} labels; "
-            "the two files do not belong together"
-        )
+    images, labels = idx_files.read_pair(*((file, storage.read(file)) for file in files))
     contents = zip(IDX_NAMES[part], (images, labels), strict=True)
     return images, labels, {name: idx_files.sha256(values) for name, values in contents}
 
@@ -154,17 +181,10 @@ def _find_file(folder: str, name: str) -> str | None:
     return None
 
 
-def _select_digits(
-    images: np.ndarray, labels: np.ndarray, digits: Sequence[int], where: str
-) -> Block:
-    """The images of some digits, and for each the position of its digit in `digits`."""
+def _check_digits(counts: np.ndarray, digits: Sequence[int], where: str) -> None:
     for digit in digits:
-        if not (labels == digit).any():
+        if counts[digit] == 0:
             raise UserError(f"digit {digit} does not occur in {where}; see --digits")
-    chosen = np.isin(labels, digits)
-    position = np.zeros(10, np.uint8)
-    position[list(digits)] = range(len(digits))
-    return images[chosen], position[labels[chosen]]
 
 
 def _offline_notice(reason: UserError) -> str:
@@ -173,3 +193,45 @@ def _offline_notice(reason: UserError) -> str:
         f"{frame}\n!! NOT MNIST: this run uses digits drawn from fonts; MNIST is not here.\n"
         f"!! {reason}\n{frame}"
     )
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = Parser(prog="data_loader.py", description="Prepare a data folder for training.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    about = "split the training set into files that the executors read, and copy the test set"
+    option = commands.add_parser("shard", help=about, description=f"Shards: {about}.").add_argument
+    option("source", metavar="SRC", help=DATA_HELP)
+    option("target", metavar="DST", help="a folder, or a URI of one, without a data set in it")
+    option("--shards", type=whole_number(1, 100_000), default=64, help="of the training set")
+    return parser
+
+
+@exit_status
+def main(argv: Sequence[str] | None = None) -> int:
+    """Shard a data set as the arguments say; returns 0."""
+    options = arguments().parse_args(argv)
+    source, target = find_data(options.source), options.target
+    with contextlib.ExitStack() as running:
+        if storage.is_uri(source) or storage.is_uri(target):
+            running.enter_context(spark_context("shard"))
+        if any(name.startswith(tuple(mnist_download.SHA256)) for name in storage.names(target)):
+            raise UserError(f"{target}: holds files of a data set already; name an empty folder")
+        sets = {}
+        for part in IDX_NAMES:
+            if source == "offline":
+                sets[part] = offline_digits.draw_part(part, range(10))
+            else:
+                sets[part] = read_part(source, part)[:2]
+        images = len(sets["train"][0])
+        if options.shards > images:
+            raise UserError(f"--shards {options.shards}: there are only {images} training images")
+        for name, values in zip(IDX_NAMES["test"], sets["test"], strict=True):
+            storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
+        shards.write(target, IDX_NAMES["train"], *sets["train"], options.shards)
+    print(f"wrote {target}: {images:,} training images in {options.shards} shards, the test set")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -43,9 +43,31 @@ def read_labels(content: bytes, name: str) -> np.ndarray:
     return labels
 
 
+def read_pair(
+    images_file: tuple[str, bytes], labels_file: tuple[str, bytes]
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images and the labels of two files, each (name, content), that belong together.
+
+    Raises UserError, with a name, if one of them is not as above or if their counts differ.
+    """
+    (images_name, images), (labels_name, labels) = images_file, labels_file
+    images, labels = read_images(images, images_name), read_labels(labels, labels_name)
+    if len(images) != len(labels):
+        raise UserError(
+            f"{images_name}: {len(images)} images but {len(labels)} labels in {labels_name}; "
+            "the two files do not belong together"
+        )
+    return images, labels
+
+
 def encode(values: np.ndarray) -> bytes:
     """The bytes of an IDX file of images uint8 (n, 784) or labels uint8 (n,), not gzipped."""
     return _header(values) + values.tobytes()
+
+
+def pack(values: np.ndarray) -> bytes:
+    """The same, gzipped: the same bytes for the same values."""
+    return gzip.compress(encode(values), compresslevel=6, mtime=0)
 
 
 def sha256(values: np.ndarray) -> str:

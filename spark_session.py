@@ -17,6 +17,7 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
+from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import SparkConf, SparkContext
 from pyspark import __version__ as spark_version
 
@@ -35,10 +36,11 @@ BLAS_THREADS = (
 def spark_context(name: str):
     """A SparkContext for the length of a `with` block; one that is running already goes on after.
 
-    Raises UserError if Spark cannot start.
+    Raises UserError if Spark cannot start, or if it gives up a job of the block.
     """
     if SparkContext._active_spark_context is not None:
-        yield SparkContext._active_spark_context
+        with _told_plainly():
+            yield SparkContext._active_spark_context
         return
     context = _start(name)
     if threading.current_thread() is threading.main_thread():
@@ -46,15 +48,54 @@ def spark_context(name: str):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         context.setLogLevel("ERROR")
-        with tempfile.TemporaryDirectory() as folder:
+        _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
+        with tempfile.TemporaryDirectory() as folder, _told_plainly():
             _ship_modules(context, Path(folder))
             yield context
     finally:
-        context.stop()
+        if _java_answers():
+            context.stop()
+
+
+@contextmanager
+def _told_plainly():
+    """Turn what Spark says of a job that it gave up into one line for a person."""
+    try:
+        yield
+    except Py4JJavaError as error:
+        said = str(error.java_exception)
+        # An exception in a worker's Python comes with its traceback, in which it is the last line.
+        own = re.search(r"^(?:[\w.]+\.)?UserError: (.+)$", said, re.MULTILINE)
+        if own:
+            raise UserError(own[1]) from None
+        if "Traceback (most recent call last)" in said:
+            raise  # a mistake in the program: whoever mends it needs all of that
+        raise UserError(f"Spark gave up: {said.splitlines()[0]}") from None
+    except (Py4JError, ConnectionError):
+        if _java_answers():
+            raise
+        raise UserError(
+            "Spark's Java process has ended; was it killed, or out of memory?"
+        ) from None
+
+
+def _java_answers() -> bool:
+    try:
+        return SparkContext._jvm.java.lang.System.nanoTime() > 0
+    except (Py4JError, ConnectionError, TypeError):
+        return False
+
+
+def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
+    """Silence what logs the traceback of a failed task, which the job's own exception tells too."""
+    log4j = context._jvm.org.apache.logging.log4j
+    for name in classes:
+        level = log4j.Level.OFF
+        log4j.core.config.Configurator.setLevel(f"org.apache.spark.{name}", level)
 
 
 def _start(name: str) -> SparkContext:
-    logging.getLogger().addFilter(_not_of_ctrl_c)
+    logging.getLogger().addFilter(_not_told_twice)
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         find_java()
@@ -123,9 +164,11 @@ def find_java() -> None:
         raise UserError(f"Spark needs Java {least} or later; {java} is Java {found}: {install}")
 
 
-def _not_of_ctrl_c(record: logging.LogRecord) -> bool:
-    """Keep out of the log the traceback that py4j writes there when Ctrl-C finds it waiting."""
-    return not (record.exc_info and isinstance(record.exc_info[1], KeyboardInterrupt))
+def _not_told_twice(record: logging.LogRecord) -> bool:
+    """Keep out of the log what py4j raises too: that Ctrl-C found it waiting, or Java gone."""
+    return not (
+        record.exc_info and isinstance(record.exc_info[1], (KeyboardInterrupt, Py4JNetworkError))
+    )
 
 
 @contextmanager

@@ -24,6 +24,16 @@ def join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)
 
 
+def pattern(folder: str, glob: str) -> str:
+    """What Spark's own readers take for the files of a folder whose names match a Hadoop glob.
+
+    A local path becomes a URI, or Spark would look for it in the cluster's default file system.
+    """
+    place = folder if is_uri(folder) else f"file://{os.path.abspath(folder)}"
+    # Of a path with these characters Hadoop would make a pattern or two paths; `?` is any of them.
+    return join(re.sub(r"[][*?{}\\,]", "?", place), glob)
+
+
 def names(folder: str) -> list[str]:
     """The names in a folder, sorted; none if there is no such folder. Raises UserError."""
     with _told_plainly("cannot list", folder):

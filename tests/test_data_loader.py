@@ -207,7 +207,7 @@ def test_files_that_do_not_belong_together_are_told_by_their_counts(spark, small
     place = shutil.copytree(small_mnist, tmp_path / "data")
     shutil.copy(place / "t10k-labels-idx1-ubyte", place / "train-labels-idx1-ubyte")
     text = refusal(spark, place, "train", [0, 1])
-    assert f"{place}: 600 train images but 300 labels" in text
+    assert "600 images but 300 labels" in text and str(place) in text
 
 
 def test_a_digit_that_does_not_occur_is_named(spark, small_mnist, tmp_path):

@@ -83,8 +83,8 @@ def load(
     executors read a part in shards, the driver a whole one. Raises UserError if a file is missing
     or broken, or if a digit does not occur.
     """
-    if place != "offline" and shards.count(place, IDX_NAMES[part]):
-        return _load_shards(spark, place, part, digits, partitions, most_in_partition)
+    if place != "offline" and (found := shards.find(place, IDX_NAMES[part])):
+        return _load_shards(spark, place, part, found, digits, partitions, most_in_partition)
     if place == "offline":
         (images, labels), hashes = offline_digits.draw_part(part, digits), {}
         name = offline_digits.NAME
@@ -105,6 +105,7 @@ def _load_shards(
     spark: SparkContext,
     place: str,
     part: str,
+    found: dict[shards.Key, str],
     digits: Sequence[int],
     partitions: int | None,
     most_in_partition: int,
@@ -113,13 +114,13 @@ def _load_shards(
     for name in names:
         if _find_file(place, name) is not None:
             raise UserError(f"{place}: {name} is there as a whole and in shards; keep one of them")
-    counts = shards.count_digits(spark, place, names)
+    counts = shards.count_digits(spark, place, names, found)
     _check_digits(counts.sum(axis=0), digits, f"the {part} set of {place}")
     images = int(counts[:, list(digits)].sum())
     if partitions is not None and partitions > len(counts):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(counts)} shards")
     partitions = partitions or min(len(counts), default_partitions(images, most_in_partition))
-    blocks, hashes = shards.read(spark, place, names, len(counts), digits, partitions)
+    blocks, hashes = shards.read(spark, place, names, found, digits, partitions)
     return Split(blocks, images, tuple(digits), place, place, hashes)
 
 

@@ -10,6 +10,7 @@ occurs in a shard, and hashes.
 
 import hashlib
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -24,7 +25,8 @@ from blocks import Block, select_digits, split_into_blocks
 from command_line import UserError
 
 IMAGES, LABELS = 0, 1  # which of its shard's two files a file is
-File = tuple[tuple[int, int], tuple[str, bytes]]  # (shard, IMAGES or LABELS), (name, content)
+Key = tuple[int, int]  # (shard, IMAGES or LABELS)
+File = tuple[Key, tuple[str, bytes]]  # with its place and its content
 
 
 class Receipt(NamedTuple):
@@ -35,51 +37,52 @@ class Receipt(NamedTuple):
     error: str = ""
 
 
-def count(folder: str, names: tuple[str, str]) -> int:
-    """How many shards a folder holds; `names` are those of the files of a set that is not sharded.
+def find(folder: str, names: tuple[str, str]) -> dict[Key, str]:
+    """The files of the shards in a folder; `names` are those of a set that is not sharded.
 
     Raises UserError where a shard is missing, is there twice or lacks one of its files.
     """
     found = {}
     for name in storage.names(folder):
-        key = _shard_and_kind(name, names)
+        key = _key(name, names)
         if key in found:
             raise UserError(f"{folder}: {found[key]} and {name} are the same shard; keep one")
         if key:
             found[key] = name
-    shards = 1 + max((shard for shard, _ in found), default=-1)
-    for key in itertools.product(range(shards), (IMAGES, LABELS)):
+    for key in itertools.product(range(_count(found)), (IMAGES, LABELS)):
         if key not in found:
             missing = _name(names, *key)
             raise UserError(
                 f"{folder}: {missing} (or {missing}.gz) is missing; shards are numbered from 00000 "
                 "on without gaps, and each has images and labels"
             )
-    return shards
+    return dict(sorted(found.items()))
 
 
-def count_digits(spark: SparkContext, folder: str, names: tuple[str, str]) -> np.ndarray:
+def count_digits(
+    spark: SparkContext, folder: str, names: tuple[str, str], found: dict[Key, str]
+) -> np.ndarray:
     """How often each digit occurs in each shard, (shards, 10). Raises UserError."""
 
-    def count_in(file: File) -> tuple[int, str | list[int]]:
-        (shard, _), (name, content) = file
+    def count_in(file: File) -> str | list[int]:
         try:
-            labels = idx_files.read_labels(content, name)
-            return shard, np.bincount(labels, minlength=10).tolist()
+            labels = idx_files.read_labels(*reversed(file[1]))
+            return np.bincount(labels, minlength=10).tolist()
         except UserError as error:
-            return shard, str(error)
+            return str(error)
 
-    counted = dict(_files(spark, folder, names, names[LABELS:]).map(count_in).collect())
-    in_order = [counted[shard] for shard in sorted(counted)]
-    _raise_first([said for said in in_order if isinstance(said, str)])
-    return np.array(in_order)
+    labels = {key: name for key, name in found.items() if key[1] == LABELS}
+    tasks = min(len(labels), spark.defaultParallelism)
+    counts = _files(spark, folder, names, labels, tasks).map(count_in).collect()
+    _raise_first([said for said in counts if isinstance(said, str)])
+    return np.array(counts)
 
 
 def read(
     spark: SparkContext,
     folder: str,
     names: tuple[str, str],
-    shards: int,
+    found: dict[Key, str],
     digits: Sequence[int],
     partitions: int,
 ) -> tuple[RDD, dict[str, str]]:
@@ -93,24 +96,20 @@ def read(
         for shard, both in itertools.groupby(files, key=lambda file: file[0][0]):
             yield from _read_shard(shard, [file for _, file in both], digits)
 
-    # What is wrong comes as a receipt: an exception would be tried four times and then told by a
-    # traceback.
+    # What is wrong comes as a receipt: an exception would be tried four times, to the same end.
     read_shards = (
-        _files(spark, folder, names, names)
-        .repartitionAndSortWithinPartitions(partitions, lambda key: key[0] * partitions // shards)
+        _files(spark, folder, names, found, partitions)
         .mapPartitions(read_partition)
         .persist(StorageLevel.MEMORY_AND_DISK)
     )
     receipts = sorted(set(read_shards.keys().collect()))
     _raise_first([receipt.error for receipt in receipts if receipt.error])
-    if len(receipts) != shards:
-        raise UserError(f"{folder}: {shards} shards were there, {len(receipts)} could be read")
-    hashes = {
-        name: hashlib.sha256(
-            "".join(f"{r.sha256[kind]}  {_name(names, r.shard, kind)}\n" for r in receipts).encode()
-        ).hexdigest()
-        for kind, name in enumerate(names)
-    }
+    if len(receipts) != _count(found):
+        raise UserError(f"{folder}: only {len(receipts)} of {_count(found)} shards could be read")
+    hashes = {}
+    for kind, name in enumerate(names):
+        lines = (f"{r.sha256[kind]}  {_name(names, r.shard, kind)}\n" for r in receipts)
+        hashes[name] = hashlib.sha256("".join(lines).encode()).hexdigest()
     return read_shards.map(_block), hashes
 
 
@@ -131,23 +130,42 @@ def _name(names: tuple[str, str], shard: int, kind: int) -> str:
     return f"{names[kind]}-{shard:05}"
 
 
-def _shard_and_kind(name: str, names: tuple[str, str]) -> tuple[int, int] | None:
+def _key(name: str, names: tuple[str, str]) -> Key | None:
     """Which shard a file belongs to, and as what; None if to none."""
     match = re.fullmatch(r"(.+)-(\d{5})(?:\.gz)?", name, re.ASCII)
     return (int(match[2]), names.index(match[1])) if match and match[1] in names else None
 
 
-def _files(spark: SparkContext, folder: str, names: tuple[str, str], kinds: Sequence[str]) -> RDD:
-    """The files of shards, of some of `names`, each as a `File`, read by the executors."""
+def _count(found: dict[Key, str]) -> int:
+    return 1 + max((shard for shard, _ in found), default=-1)
 
-    def keyed(file: tuple[str, bytes]) -> Iterator[File]:
-        name = file[0].rpartition("/")[2]
-        key = _shard_and_kind(name, names)
-        if key:
-            yield key, (storage.join(folder, name), file[1])
 
-    glob = f"{{{','.join(kinds)}}}-[0-9]*"
-    return spark.binaryFiles(storage.pattern(folder, glob)).flatMap(keyed)
+def _files(
+    spark: SparkContext, folder: str, names: tuple[str, str], found: dict[Key, str], partitions: int
+) -> RDD:
+    """The files that were found, each as a `File`, read by the executors; neighbours together."""
+    shards = _count(found)
+    if storage.is_uri(folder):
+        # Spark reads a folder's files in an order of its own: sort them.
+        kinds = {names[kind] for _, kind in found}
+        return (
+            spark.binaryFiles(storage.pattern(folder, f"{{{','.join(kinds)}}}-[0-9]*"))
+            .map(lambda file: (file[0].rpartition("/")[2], file[1]))
+            .map(lambda file: (_key(file[0], names), (storage.join(folder, file[0]), file[1])))
+            .filter(lambda file: file[0])
+            .repartitionAndSortWithinPartitions(
+                partitions, lambda key: key[0] * partitions // shards
+            )
+        )
+    shipped, absolute = spark.broadcast(found), os.path.abspath(folder)
+
+    def read_own(partition: int) -> Iterator[File]:
+        for key, name in shipped.value.items():
+            if key[0] * partitions // shards == partition:
+                content = storage.read(os.path.join(absolute, name))
+                yield key, (storage.join(folder, name), content)
+
+    return spark.parallelize(range(partitions), partitions).flatMap(read_own)
 
 
 def _read_shard(

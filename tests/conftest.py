@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import figures
 import idx_files
 import storage
 from spark_session import spark_context
@@ -50,3 +51,9 @@ def small_mnist(few_images, tmp_path_factory) -> str:
         (folder / f"{stem}-images-idx3-ubyte").write_bytes(idx_files.encode(images[part]))
         (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx_files.encode(labels[part]))
     return str(folder)
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """Runs that draw nothing: a figure takes longer than an epoch on a few images."""
+    monkeypatch.setattr(figures, "draw_training", lambda *_: None)

@@ -24,9 +24,8 @@ EPOCHS = 5
 
 
 @pytest.fixture
-def run(spark, small_mnist, tmp_path, capsys, monkeypatch):
+def run(spark, small_mnist, tmp_path, capsys, without_figures):
     """Call train.main in the suite's Spark, into a model folder; gives status and what it said."""
-    monkeypatch.setattr(train.figures, "draw_training", lambda *_: None)  # a second each
 
     def start(folder: str, *words) -> tuple[int, str, str]:
         places = ["--data", small_mnist, "--model-dir", folder, "--plots-dir", tmp_path / "plots"]

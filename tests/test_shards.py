@@ -14,6 +14,7 @@ import idx_files
 import predict
 import train
 from command_line import UserError
+from spark_session import spark_context
 
 NAMES = data_loader.IDX_NAMES["train"]
 SHARDS = 7  # of 600 images: 85 or 86 each
@@ -100,7 +101,7 @@ def test_hashes_are_those_of_the_list_that_sha256sum_prints(spark, made):
         assert load(spark, made).sha256[name] == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_a_shard_without_any_of_the_digits_is_no_mistake(spark, folder):
+def test_a_shard_without_any_of_the_digits_is_no_mistake(spark, folder, without_figures):
     images, labels = np.full((5, 784), 9, np.uint8), np.full(5, 9, np.uint8)
     before = load(spark, folder, [0, 1])
     for name, values in zip(NAMES, (images, labels), strict=True):
@@ -162,15 +163,22 @@ def test_a_shard_of_other_labels_is_named(spark, folder):
 
 
 def test_a_shard_that_breaks_after_it_was_read_is_not_skipped(spark, folder):
+    """As when an executor is lost with its blocks, and the file has changed meanwhile."""
     blocks = load(spark, folder, range(10), 3).blocks
-    before = joined(blocks)
-    (cached,) = [
-        rdd
-        for rdd in spark._jsc.getPersistentRDDs().values()
-        if "shards" in str(rdd.toDebugString())
-    ][-1:]
-    cached.unpersist(True)
-    assert_same(joined(blocks), before)
+    place = folder / f"{NAMES[0]}-00004.gz"
+    place.write_bytes(b"broken")
+    assert blocks.count() > 0, "Spark keeps them"
+    blocks.prev.unpersist(True)
+    with pytest.raises(UserError) as caught, spark_context("again"):
+        blocks.count()
+    assert str(caught.value).startswith(f"{place}: ")
+
+
+def test_a_relative_path_is_that_of_the_driver(spark, folder, monkeypatch, small_mnist):
+    monkeypatch.chdir(folder.parent)
+    split = load(spark, "shards")
+    assert split.name == split.place == "shards"
+    assert_same(joined(split.blocks), raw_files(small_mnist, "train"))
 
 
 @pytest.mark.parametrize(
@@ -211,11 +219,9 @@ def test_more_partitions_than_shards_are_refused(spark, folder):
     assert text == f"--partitions {SHARDS + 1}: the train set has only {SHARDS} shards"
 
 
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
-def test_a_run_on_shards_learns_and_is_scored(spark, made, tmp_path, strategy, capsys):
+def test_a_run_on_shards_learns_and_is_scored(spark, made, tmp_path, capsys):
     places = ["--data", str(made), "--model-dir", f"{tmp_path}/m", "--plots-dir", str(tmp_path)]
-    words = "--epochs 3 --learning-rate 0.5 --strategy".split()
-    assert train.main([*places, *words, strategy]) == 0
+    assert train.main([*places, "--epochs", "3", "--strategy", "partitions"]) == 0
     assert predict.main(places) == 0
     assert "test images" in capsys.readouterr().out
 

@@ -1,5 +1,8 @@
 # make run     train on MNIST, then score the test set       make run ARGS="--epochs 5"
-# make test    run the tests
+# make test    run the tests (five minutes)
+# make test-all   also those that take longer: a cluster, failures, 10,000 broken files (half an hour)
+# make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
+# make cluster-demo   train and score on a master and two workers on this machine
 # make lint    check style
 # make bench   compare speeds (half an hour)
 # make notebook   open walkthrough.ipynb
@@ -9,7 +12,7 @@ PYTHON_HERE := .venv/bin/python
 # The places that training was told are where scoring has to look.
 PLACES = $$(printf '%s' '$(ARGS)' | grep -oE -e '--(data|model-dir|plots-dir)[ =][^ ]+')
 
-.PHONY: run test lint bench notebook clean
+.PHONY: run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
 
 run: .venv/program
 	@$(PYTHON_HERE) train.py $(ARGS)
@@ -17,6 +20,15 @@ run: .venv/program
 
 test: .venv/tests
 	$(PYTHON_HERE) -m pytest -q $(ARGS)
+
+test-all: .venv/tests
+	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) -m pytest -q -m "long or not long" $(ARGS)
+
+test-spark-3.5: .venv-spark-3.5/tests
+	.venv-spark-3.5/bin/python -m pytest -q $(ARGS)
+
+cluster-demo: .venv/program
+	@$(PYTHON_HERE) cluster_demo.py $(ARGS)
 
 lint: .venv/tests
 	$(PYTHON_HERE) -m ruff check .
@@ -38,5 +50,9 @@ notebook: .venv/tests
 	./setup.sh requirements-dev.txt
 	@touch $@
 
+.venv-spark-3.5/tests: requirements.txt requirements-dev.txt requirements-spark-3.5.txt setup.sh
+	VENV=.venv-spark-3.5 ./setup.sh requirements-dev.txt requirements-spark-3.5.txt
+	@touch $@
+
 clean:
-	rm -rf .venv model plots/*.png
+	rm -rf .venv .venv-spark-3.5 model plots/*.png

@@ -31,7 +31,9 @@ SPARK_HOME = Path(pyspark.__file__).parent
 SECONDS_TO_START = 60
 # Before the shell becomes the program, it leaves a watcher that reads from a pipe of this process.
 # The pipe closes when this process ends, by whatever means; the watcher then stops the program.
-WATCHED = 'exec 3<&0; (read nothing <&3; kill -- -$$) & exec "$0" "$@" 3<&- </dev/null'
+WATCHED = (
+    'exec 3<&0; (read nothing <&3; kill -- -$$) >/dev/null 2>&1 & exec "$0" "$@" 3<&- </dev/null'
+)
 
 
 class Cluster(NamedTuple):
@@ -124,7 +126,7 @@ def environment() -> dict[str, str]:
 
 
 def submit_command(url: str, script: str, words: Sequence[str]) -> list[str]:
-    """The command that sends one of the project's scripts to a master."""
+    """The command that sends one of the project's scripts, or any other, to a master."""
     spark_submit = str(SPARK_HOME / "bin" / "spark-submit")
     return [spark_submit, "--master", url, str(PROJECT / script), *words]
 
@@ -148,7 +150,7 @@ def _stopped(number: int, frame) -> None:
 
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
-    """Show it; returns 0, or what the first script to fail returned."""
+    """Show it; returns 0."""
     options, words = arguments().parse_known_args(argv)
     place = data_loader.find_data(options.data)
     if place != "offline" and not storage.is_uri(place):
@@ -165,9 +167,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 with started(command, cwd=folder, stderr=log) as process:
                     status = process.wait()
             if status:
-                said = (folder / f"{script}.log").read_text(errors="replace").splitlines()
-                print("\n".join(said[-5:]), file=sys.stderr)
-                return status
+                raise UserError(f"{script} ended with status {status}; logs are in {folder}")
     print(f"\nstopped the master and the workers; results and logs are in {folder}")
     return 0
 

@@ -1,8 +1,9 @@
 #!/bin/sh
-# Make .venv with what requirements files name, and see that there is a Java for Spark.
+# Make .venv (or VENV) with what requirements files name, and see that there is a Java for Spark.
 # Usage: ./setup.sh REQUIREMENTS...      `make run` and `make test` call this; nothing is done twice.
 set -eu
 cd "$(dirname "$0")"
+venv=${VENV:-.venv}
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
@@ -46,20 +47,20 @@ if [ "${version:-0}" -lt 17 ]; then
     fi
 fi
 
-if [ ! -x .venv/bin/python ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
     [ -n "$python" ] || fail "Python 3.11 or later is needed; name yours with PYTHON=/path/to/python3"
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         debian_root || fail "this Python has no venv; on Debian, Ubuntu: apt install python3-venv"
         number=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-        apt_install "this Python cannot make a .venv" "python$number-venv" python3-venv
+        apt_install "this Python cannot make a venv" "python$number-venv" python3-venv
     fi
-    say "making .venv with $("$python" --version)"
-    "$python" -m venv --clear .venv
+    say "making $venv with $("$python" --version)"
+    "$python" -m venv --clear "$venv"
 fi
 
 for requirements in "$@"; do
-    say "installing what $requirements names into .venv"
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
+    say "installing what $requirements names into $venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
         fail "pip could not install $requirements; is the package index reachable?"
 done

@@ -99,7 +99,9 @@ def _start(name: str) -> SparkContext:
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         find_java()
-        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+        told = os.environ.get("PYSPARK_SUBMIT_ARGS", "")  # in place of spark-submit's arguments
+        if not re.search(r"(--master[ =]|spark\.master=)(?!local)", told):
+            os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     with tempfile.TemporaryFile() as log:
         try:
@@ -124,6 +126,9 @@ def _settings(name: str) -> SparkConf:
     if conf.get("spark.master").startswith("local"):
         conf.setIfMissing("spark.driver.host", "127.0.0.1")
         conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+        if SparkContext._jvm.java.lang.System.getenv("SPARK_LOCAL_IP") is None:
+            # The UI would listen on all addresses, and nothing but that variable prevents it.
+            conf.setIfMissing("spark.ui.enabled", "false")
     for variable in BLAS_THREADS:
         conf.setIfMissing(f"spark.executorEnv.{variable}", "1")
     if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":

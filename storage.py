@@ -3,7 +3,8 @@
 A local path is read and written by Python alone. A URI, anything with a scheme such as `file://`,
 goes through Spark's own Hadoop file systems, with the credentials that Spark was given, and needs
 a running SparkContext. A file is written to a temporary name beside its place and renamed, so that
-nobody ever reads half of one.
+nobody ever reads half of one. In an object store it is written in one piece: there, a file appears
+whole when it is closed, and to rename is to copy and delete.
 """
 
 import os
@@ -12,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from command_line import UserError
+
+OBJECT_STORES = {"s3a", "s3", "gs", "wasb", "wasbs", "oss", "obs", "cosn"}
 
 
 def is_uri(place: str) -> bool:
@@ -91,25 +94,33 @@ def _write_local(place: Path, content: bytes) -> None:
 
 
 def _write_hadoop(place: str, content: bytes) -> None:
-    spark = _spark()
     path, system = _hadoop(place)
+    if path.toUri().getScheme() in OBJECT_STORES:
+        stream = system.create(path, True)
+        stream.write(content)
+        stream.close()
+        return
     temporary, _ = _hadoop(place + ".tmp")
-    hadoop = spark._jvm.org.apache.hadoop.fs
     try:
         stream = system.create(temporary, True)
         try:
             stream.write(content)
         finally:
             stream.close()
-        # FileSystem.rename refuses a place that is taken; FileContext's replaces it, on HDFS in
-        # one step.
-        options = spark._gateway.new_array(hadoop.Options.Rename, 1)
-        options[0] = hadoop.Options.Rename.OVERWRITE
-        files = hadoop.FileContext.getFileContext(path.toUri(), system.getConf())
-        files.rename(temporary, path, options)
+        _replace(system, temporary, path)
     except BaseException:
         system.delete(temporary, False)
         raise
+
+
+def _replace(system, temporary, path) -> None:
+    """Rename over what is there, which FileSystem.rename refuses: on HDFS this is one step."""
+    spark = _spark()
+    hadoop = spark._jvm.org.apache.hadoop.fs
+    options = spark._gateway.new_array(hadoop.Options.Rename, 1)
+    options[0] = hadoop.Options.Rename.OVERWRITE
+    files = hadoop.FileContext.getFileContext(path.toUri(), system.getConf())
+    files.rename(temporary, path, options)
 
 
 def _spark():

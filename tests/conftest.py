@@ -57,3 +57,16 @@ def small_mnist(few_images, tmp_path_factory) -> str:
 def without_figures(monkeypatch):
     """Runs that draw nothing: a figure takes longer than an epoch on a few images."""
     monkeypatch.setattr(figures, "draw_training", lambda *_: None)
+
+
+@pytest.fixture
+def mounted(spark):
+    """Gives a local folder a URI of Hadoop's own scheme viewfs://, as hdfs:// is one of its own."""
+
+    def mount(folder: Path) -> str:
+        name = f"mount{abs(hash(folder))}"
+        link = f"fs.viewfs.mounttable.{name}.link./mounted"
+        spark._jsc.hadoopConfiguration().set(link, f"file://{folder}")
+        return f"viewfs://{name}/mounted"
+
+    return mount

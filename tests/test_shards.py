@@ -219,11 +219,17 @@ def test_more_partitions_than_shards_are_refused(spark, folder):
     assert text == f"--partitions {SHARDS + 1}: the train set has only {SHARDS} shards"
 
 
-def test_a_run_on_shards_learns_and_is_scored(spark, made, tmp_path, capsys):
-    places = ["--data", str(made), "--model-dir", f"{tmp_path}/m", "--plots-dir", str(tmp_path)]
-    assert train.main([*places, "--epochs", "3", "--strategy", "partitions"]) == 0
+def test_a_run_with_every_place_in_a_hadoop_file_system_is_scored(
+    folder, mounted, tmp_path, capsys
+):
+    results = mounted(tmp_path)
+    places = ["--data", mounted(folder), "--model-dir", f"{results}/m", "--plots-dir", results]
+    assert train.main([*places, "--epochs", "2", "--strategy", "partitions"]) == 0
+    assert train.main([*places, "--epochs", "3", "--strategy", "partitions", "--resume"]) == 0
     assert predict.main(places) == 0
     assert "test images" in capsys.readouterr().out
+    assert {"parameters.npz", "metrics.json"} <= {path.name for path in (tmp_path / "m").iterdir()}
+    assert (tmp_path / "cost.png").exists()
 
 
 @pytest.mark.parametrize(

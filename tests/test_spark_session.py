@@ -1,14 +1,21 @@
-"""What Spark leaves to a person when a job fails."""
+"""How Spark is started, who can reach it, and what it tells a person when a job fails."""
 
+import ipaddress
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import pyspark
 import pytest
 
 import train
 
 ROOT = Path(train.__file__).parent
+SPARK_HOME = Path(pyspark.__file__).parent
+# What the suite's own Spark has set, and a person has not.
+STARTED_WITH = {"PYSPARK_SUBMIT_ARGS", "SPARK_LOCAL_IP", "PYSPARK_GATEWAY_PORT"}
 
 FAILING = """
 import os, signal, sys
@@ -61,3 +68,76 @@ def test_a_mistake_in_a_map_keeps_its_traceback():
     assert status == 1
     assert any(line.endswith("ZeroDivisionError: division by zero") for line in errors)
     assert any("in fail" in line for line in errors)
+
+
+def family(pid: int) -> set[int]:
+    """A process and all that descend from it."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int(
+                (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            )
+        except OSError:
+            continue  # it has ended meanwhile
+    found = {pid}
+    while more := {child for child, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def sockets_of(pids: set[int]) -> set[str]:
+    """The inodes of the sockets that some processes hold open."""
+    found = set()
+    for pid in pids:
+        for file in Path(f"/proc/{pid}/fd").glob("*"):
+            try:
+                kind, _, inode = os.readlink(file).partition(":")
+            except OSError:
+                continue
+            if kind == "socket":
+                found.add(inode.strip("[]"))
+    return found
+
+
+def listening(pids: set[int]) -> list[tuple[ipaddress._BaseAddress, int]]:
+    """Address and port of each socket on which some processes listen, as the system has them."""
+    found, own = [], sockets_of(pids)
+    for table in ("tcp", "tcp6"):
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] != "0A" or fields[9] not in own:  # 0A: it listens
+                continue
+            address, _, port = fields[1].partition(":")
+            words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
+            ip = ipaddress.ip_address(b"".join(words))
+            found.append((getattr(ip, "ipv4_mapped", None) or ip, int(port, 16)))
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the list of sockets is Linux's")
+@pytest.mark.parametrize("start", ["python", pytest.param("spark-submit", marks=pytest.mark.long)])
+def test_a_local_run_listens_on_loopback_only(small_mnist, tmp_path, start):
+    command = [sys.executable] if start == "python" else [f"{SPARK_HOME}/bin/spark-submit"]
+    environment = {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH}
+    words = [str(ROOT / "train.py"), "--data", small_mnist, "--epochs", "100000"]
+    process = subprocess.Popen(
+        [*command, *words],
+        cwd=tmp_path,
+        env=environment | {"PYSPARK_PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                break
+        found = listening(family(process.pid))
+    finally:
+        for pid in family(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.wait()
+    assert len(found) >= 3, "the driver and the block manager, and what talks with Python"
+    assert all(address.is_loopback for address, _ in found), found
+    assert (start == "python") == any(4040 <= port < 4060 for _, port in found), "the UI"

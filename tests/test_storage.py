@@ -8,10 +8,14 @@ import storage
 from command_line import UserError
 
 
-@pytest.fixture(params=["local path", "file URI", "folder with a space", "URI with a space"])
-def folder(request, tmp_path, spark) -> tuple[str, Path]:
+@pytest.fixture(
+    params=["local path", "file URI", "folder with a space", "URI with a space", "another scheme"]
+)
+def folder(request, tmp_path, spark, mounted) -> tuple[str, Path]:
     """A folder as it is named to storage, and its local path."""
     path = tmp_path / ("a folder" if "space" in request.param else "folder")
+    if request.param == "another scheme":
+        return mounted(tmp_path) + "/folder", path
     return (f"file://{path}" if "URI" in request.param else str(path)), path
 
 
@@ -141,6 +145,17 @@ def test_a_disk_that_fills_up_at_the_last_step_leaves_what_was_there(
         text = refusal(storage.write, str(place), b"the new content")
     assert text == f"cannot write {place}: No space left on device"
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [before] * (before is not None)
+
+
+def test_an_object_store_gets_a_file_in_one_piece(mounted, tmp_path, monkeypatch):
+    """To rename is to copy and delete there: between the two there would be no file at all."""
+    monkeypatch.setattr(storage, "OBJECT_STORES", {"viewfs"})
+    monkeypatch.setattr(storage, "_replace", None)
+    place = mounted(tmp_path) + "/file"
+    for content in (b"a long first version", b"2nd"):
+        storage.write(place, content)
+        assert storage.read(place) == content
+    assert visible(tmp_path) == ["file"]
 
 
 def test_ctrl_c_while_writing_leaves_what_was_there(tmp_path, monkeypatch):

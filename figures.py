@@ -14,6 +14,7 @@ from model_files import Epoch
 from nn_math import Parameters
 
 INK, GRID_LINES = "#1f4e79", "#d9d9d9"
+MOST_UNITS = 400  # in one figure
 
 
 def draw_training(
@@ -49,17 +50,22 @@ def hidden_units(change: np.ndarray, title: str) -> Figure:
     beside U(-0.5, 0.5). Red: ink here now raises the unit more than it did; blue: less.
     """
     units = change.shape[1]
-    columns = math.ceil(math.sqrt(units))
-    rows = math.ceil(units / columns)
+    shown = min(units, MOST_UNITS)
+    columns = math.ceil(math.sqrt(shown))
+    rows = math.ceil(shown / columns)
+    # One image with white joints: an axes for each unit would take a minute to draw 600 of them.
+    mosaic = np.full((30 * rows - 2, 30 * columns - 2), np.nan)
+    for unit in range(shown):
+        top, left = 30 * (unit // columns), 30 * (unit % columns)
+        mosaic[top : top + 28, left : left + 28] = change[:, unit].reshape(28, 28)
     figure = Figure(figsize=(max(4.5, 0.9 * columns + 1), 0.9 * rows + 0.9), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
+    axes = figure.subplots()
+    axes.axis("off")
     largest = float(np.quantile(np.abs(change), 0.998)) or 1.0
-    for axes in grid.flat:
-        axes.axis("off")
-    for axes, weights in zip(grid.flat, change.T, strict=False):
-        shown = axes.imshow(weights.reshape(28, 28), cmap="RdBu_r", vmin=-largest, vmax=largest)
-    figure.colorbar(shown, ax=grid, label="change of the weight", shrink=0.7, extend="both")
-    heading = f"What the {units} hidden units have learned\n{title}"
+    image = axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
+    figure.colorbar(image, ax=axes, label="change of the weight", shrink=0.7, extend="both")
+    which = f"{units}" if shown == units else f"first {shown} of {units}"
+    heading = f"What the {which} hidden units have learned\n{title}"
     figure.suptitle(heading, fontsize=11, parse_math=False)
     return figure
 

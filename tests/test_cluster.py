@@ -194,8 +194,8 @@ class Training:
 # Epochs of a second or more, so that there is a midst of them.
 LONG_EPOCHS = {
     "maps": ["--epochs", 8],
-    "partitions": ["--epochs", 8, "--hidden", 600, "--digits", "all"],
-    "averaging": ["--epochs", 8, "--hidden", 600, "--digits", "all", "--learning-rate", 1],
+    "partitions": ["--epochs", 8, "--hidden", 128, "--digits", "all"],
+    "averaging": ["--epochs", 8, "--hidden", 128, "--digits", "all", "--learning-rate", 1],
 }
 
 

@@ -1,3 +1,4 @@
+import itertools
 import struct
 import warnings
 import zlib
@@ -140,15 +141,25 @@ def test_a_name_with_dollar_signs_is_no_formula(draw):
     FigureCanvasAgg(draw("/data/$5_{and_$6^")).draw()
 
 
-@pytest.mark.parametrize("hidden", [1, 7, 64])
-def test_each_hidden_unit_is_one_picture_of_its_weights(hidden):
+def pictures_of_units(figure) -> list[np.ma.MaskedArray]:
+    """The 28x28 pictures of a figure of hidden units, row after row; of none, nothing is shown."""
+    (image,) = [image for axes in figure.axes for image in axes.images]
+    mosaic = image.get_array()
+    places = itertools.product(range(0, mosaic.shape[0], 30), range(0, mosaic.shape[1], 30))
+    return [mosaic[top : top + 28, left : left + 28] for top, left in places]
+
+
+@pytest.mark.parametrize(("hidden", "shown"), [(1, 1), (7, 7), (64, 64), (500, 400)])
+def test_each_hidden_unit_is_one_picture_of_its_weights(hidden, shown):
     W1 = initial_parameters(1, hidden, 2).W1
     figure = figures.hidden_units(W1, "MNIST")
-    pictures = [axes.images[0] for axes in figure.axes if axes.images]
-    assert len(pictures) == hidden
-    for unit, picture in enumerate(pictures):
+    pictures = pictures_of_units(figure)
+    for unit, picture in enumerate(pictures[:shown]):
         weights = [[W1[28 * row + column, unit] for column in range(28)] for row in range(28)]
-        np.testing.assert_array_equal(picture.get_array(), weights)
+        np.testing.assert_array_equal(picture, weights)
+    assert all(np.ma.getmaskarray(picture).all() for picture in pictures[shown:])
+    said = f"first {shown} of {hidden} hidden" if shown < hidden else f"the {hidden} hidden units"
+    assert said in figure.get_suptitle()
     assert any("weight" in axes.get_ylabel() for axes in figure.axes), "the scale has no label"
 
 

@@ -1,0 +1,76 @@
+"""What a checkpoint costs, beside the epoch that it saves: the article's network, both optimizers.
+
+    .venv/bin/python benchmarks/checkpoint_cost.py --data FOLDER_OF_MNIST
+
+An epoch and the writing of a checkpoint to a local disk (fsync included) take turns.
+"""
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import contenders
+import measure
+
+import checkpoints
+import data_loader
+import nn_math
+import train
+from spark_session import spark_context
+
+ROUNDS = 15
+
+
+def main() -> None:
+    options = measure.arguments(__doc__).parse_args()
+    place = data_loader.find_data(options.data)
+    rows = []
+    with spark_context("checkpoint cost") as spark, tempfile.TemporaryDirectory() as folder:
+        for strategy in train.STRATEGIES:
+            most = train.IMAGES_IN_PARTITION[strategy]
+            split = data_loader.load(spark, place, "train", [0, 1], None, most)
+            train_rdd = split.blocks
+            if strategy == "maps":
+                train_rdd = data_loader.image_label_pairs(split, "float32")
+            for optimizer in ("sgd", "adam"):
+                settings = contenders.settings(strategy=strategy, optimizer=optimizer)
+                rows.append(cost(train_rdd, settings, train.describe_run(settings, split), folder))
+                print(rows[-1], flush=True)
+    columns = {
+        "strategy": ("strategy", "s"),
+        "optimizer": ("optimizer", "s"),
+        "epoch": ("an epoch, median s", ".3f"),
+        "checkpoint": ("a checkpoint, median ms", ".2f"),
+        "share": ("share of the epoch", ".2%"),
+    }
+    measure.save("checkpoint_cost", {"rounds": ROUNDS, "rows": rows}, measure.table(rows, columns))
+
+
+def cost(train_rdd, settings, run: dict, folder: str) -> dict:
+    """The median seconds of an epoch and of its checkpoint, in the middle of a run of 50."""
+    parameters = nn_math.initial_parameters(1, settings.hidden, len(settings.digits))
+    _, parameters, state = train.one_epoch(train_rdd, parameters, {}, settings, 1)
+    history = [train.Epoch(epoch, 0.1, 0.9, 8865, 0.1) for epoch in range(1, 26)]
+    progress = checkpoints.Progress(parameters, state, history)
+    times = measure.alternate(
+        {
+            "epoch": lambda: train.one_epoch(train_rdd, parameters, state, settings, 2),
+            "checkpoint": lambda: checkpoints.save(folder, progress, run),
+        },
+        ROUNDS,
+    )
+    epoch, checkpoint = (statistics.median(times[name]) for name in ("epoch", "checkpoint"))
+    return {
+        "strategy": settings.strategy,
+        "optimizer": settings.optimizer,
+        "epoch": epoch,
+        "checkpoint": checkpoint * 1000,
+        "share": checkpoint / epoch,
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -26,7 +26,7 @@ import shards
 import storage
 from blocks import Block, as_rows, select_digits, split_into_blocks
 from command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
-from spark_session import spark_context
+from spark_session import broadcast, spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
 IDX_NAMES = {
@@ -130,7 +130,7 @@ def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, part
     They travel as a broadcast, once. The elements of `parallelize` would travel with every task of
     every epoch, as its lineage, although the blocks are cached.
     """
-    shipped, count = spark.broadcast((images, labels)), len(images)
+    shipped, count = broadcast(spark, (images, labels)), len(images)
 
     def own_share(partition: int) -> Iterator[Block]:
         share = slice(count * partition // partitions, count * (partition + 1) // partitions)

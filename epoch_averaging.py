@@ -14,6 +14,7 @@ from blocks import Block, as_rows
 from epoch_partitions import sum_in_order
 from nn_math import Parameters, Sums, batch_sums, mean_gradients, random_stream
 from optimizers import sgd, with_weight_decay
+from spark_session import broadcast
 
 
 def averaging_epoch(
@@ -26,7 +27,7 @@ def averaging_epoch(
     weighted by images. E and Acc are those of each image when it was met. Raises ValueError if
     --fraction leaves no image.
     """
-    p = blocks.context.broadcast(parameters)
+    p = broadcast(blocks.context, parameters)
     alpha, decay = settings.learning_rate, settings.weight_decay
 
     def learn(partition: int, own: Iterator[Block]) -> Iterator[tuple[int, Sums]]:

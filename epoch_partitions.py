@@ -12,6 +12,7 @@ from pyspark import RDD
 
 from blocks import Block, as_rows
 from nn_math import Parameters, Sums, add, batch_sums, random_stream
+from spark_session import broadcast
 
 # Up to this many tuples are added in one place, be it the driver or a task of the tree.
 FAN_IN = 64
@@ -21,7 +22,7 @@ def partitions_epoch(
     blocks: RDD, parameters: Parameters, settings: argparse.Namespace, epoch: int
 ) -> Sums:
     """The sums over the mini-batch of `epoch`. Raises ValueError if the mini-batch is empty."""
-    p = blocks.context.broadcast(parameters)
+    p = broadcast(blocks.context, parameters)
 
     def partial_sums(partition: int, own: Iterator[Block]) -> Iterator[tuple[int, Sums]]:
         sums = None

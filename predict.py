@@ -47,7 +47,9 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
     One map and one reduce over pairs (x, y*). In the first, a class is predicted where its output
     rounds to 1, as the article counts; in the second, row truth, column the largest output.
     """
-    shared = test_rdd.context.broadcast(parameters)
+    from spark_session import broadcast
+
+    shared = broadcast(test_rdd.context, parameters)
 
     def outcomes(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         x, y_true = pair
@@ -64,7 +66,9 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
 
 def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[Answer]]:
     """The answers to the first images of the test set, and those of the largest error E."""
-    shared = test_rdd.context.broadcast(parameters)
+    from spark_session import broadcast
+
+    shared = broadcast(test_rdd.context, parameters)
 
     def answer(pair: tuple[np.ndarray, np.ndarray]) -> Answer:
         x, y_true = pair

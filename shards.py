@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from pyspark import RDD, SparkContext, StorageLevel
-from tqdm import tqdm
 
 import idx_files
 import storage
@@ -117,6 +116,8 @@ def write(
     folder: str, names: tuple[str, str], images: np.ndarray, labels: np.ndarray, shards: int
 ) -> None:
     """Write images (n, 784) and labels (n,) in equal shards, gzipped. Raises UserError."""
+    from tqdm import tqdm  # here, because executors import this module, and need not have it
+
     bounds = [len(images) * shard // shards for shard in range(shards + 1)]
     # Backwards: if this is cut short, the first ones are missing, and nobody takes it for whole.
     for shard in tqdm(range(shards - 1, -1, -1), unit="shard", disable=None):

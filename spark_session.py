@@ -6,6 +6,7 @@ Without it, `python train.py` is a run on all cores of this machine that listens
 
 import logging
 import os
+import pickle
 import re
 import shutil
 import signal
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
-from pyspark import SparkConf, SparkContext
+from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark import __version__ as spark_version
 
 from command_line import UserError
@@ -112,7 +113,8 @@ def _start(name: str) -> SparkContext:
             raise
         except Exception as error:
             log.seek(0)
-            said = [line for line in log.read().decode(errors="replace").splitlines() if line]
+            lines = log.read().decode(errors="replace").splitlines()
+            said = [line for line in lines if line and not line[0].isspace()]
             reason = " ".join(str(getattr(error, "java_exception", error)).split())
             hint = f"; Java said: {said[-1]}" if said else ""
             raise UserError(f"Spark did not start: {reason[:300]}{hint}") from None
@@ -147,6 +149,25 @@ def _ship_modules(context: SparkContext, folder: Path) -> None:
         for module in sorted(here.glob("*.py")):
             modules.write(module, module.name)
     context.addPyFile(str(archive))
+
+
+def broadcast(context: SparkContext, value) -> Broadcast:
+    """Send a value to all executors. Does what `context.broadcast` does, and for large arrays too.
+
+    With spark.io.encryption.enabled, PySpark cannot write an array of 64 KiB or more to its
+    encrypted file: pickle hands it over as a buffer without a length. Bytes have one.
+    """
+    return context.broadcast(_AsBytes(value))
+
+
+class _AsBytes:
+    """Pickled as bytes that unpickle to the value itself."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __reduce__(self):
+        return pickle.loads, (pickle.dumps(self.value),)
 
 
 def find_java() -> None:

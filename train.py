@@ -47,7 +47,7 @@ from nn_math import (
     weight_gradient,
 )
 from optimizers import OPTIMIZERS, State, bold_driver, with_weight_decay
-from spark_session import spark_context
+from spark_session import broadcast, spark_context
 
 
 def maps_epoch(
@@ -60,7 +60,7 @@ def maps_epoch(
     """
     seed = int(random_stream(settings.seed, epoch).integers(2**31))
     mini_batch = train_rdd.sample(False, settings.fraction, seed)
-    p = train_rdd.context.broadcast(parameters)
+    p = broadcast(train_rdd.context, parameters)
     # fmt: off
     gradients = (
         mini_batch

@@ -141,3 +141,40 @@ def test_a_local_run_listens_on_loopback_only(small_mnist, tmp_path, start):
     assert len(found) >= 3, "the driver and the block manager, and what talks with Python"
     assert all(address.is_loopback for address, _ in found), found
     assert (start == "python") == any(4040 <= port < 4060 for _, port in found), "the UI"
+
+
+ENCRYPTED = """
+import sys, train, predict
+data, folder = sys.argv[1:]
+places = ["--data", data, "--model-dir", folder, "--plots-dir", folder]
+for strategy in train.STRATEGIES:
+    assert train.main([*places, "--epochs", "1", "--strategy", strategy]) == 0
+assert predict.main(places) == 0
+"""
+
+
+def test_everything_works_with_the_encryption_that_the_readme_asks_for(small_mnist, tmp_path):
+    """PySpark cannot broadcast the 200 kB of W1 as an array then."""
+    settings = "spark.authenticate", "spark.network.crypto.enabled", "spark.io.encryption.enabled"
+    options = " ".join(f"--conf {setting}=true" for setting in settings)
+    done = subprocess.run(
+        [sys.executable, "-c", ENCRYPTED, small_mnist, str(tmp_path)],
+        env=os.environ
+        | {"PYTHONPATH": str(ROOT), "PYSPARK_SUBMIT_ARGS": f"{options} pyspark-shell"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+ON_EXECUTORS = """
+import sys
+for name in ("matplotlib", "tqdm", "PIL"):
+    sys.modules[name] = None  # to import it is an error
+import blocks, epoch_averaging, epoch_partitions, idx_files, nn_math, optimizers, shards, storage
+"""
+
+
+def test_what_executors_import_needs_nothing_but_numpy():
+    subprocess.run([sys.executable, "-c", ON_EXECUTORS], cwd=ROOT, check=True)

@@ -29,7 +29,7 @@ def run(spark, small_mnist, tmp_path, capsys, without_figures):
 
     def start(folder: str, *words) -> tuple[int, str, str]:
         places = ["--data", small_mnist, "--model-dir", folder, "--plots-dir", tmp_path / "plots"]
-        shape = ["--hidden", 6, "--epochs", EPOCHS]
+        shape = ["--hidden", 6, "--epochs", EPOCHS, "--checkpoint-every", 1]
         capsys.readouterr()
         status = train.main([str(word) for word in (*places, *shape, *words)])
         return status, *capsys.readouterr()
@@ -110,6 +110,23 @@ def test_a_checkpoint_is_saved_every_so_many_epochs(run, breaks, tmp_path, every
         assert f"nothing to resume in {tmp_path}/parts: starting with epoch 1" in said
     assert run(tmp_path / "whole", *words)[0] == 0
     assert same_end(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize(("slowness", "kept"), [(0, [1, 2, 3, 4, 5]), (10, [1])])
+def test_by_default_saving_takes_a_hundredth_of_the_time(
+    spark, small_mnist, tmp_path, monkeypatch, without_figures, slowness, kept
+):
+    now, saved = [0.0], []
+
+    def save(folder, progress, run):
+        saved.append(len(progress.history))
+        now[0] += slowness
+
+    monkeypatch.setattr(checkpoints, "save", save)
+    monkeypatch.setattr(train.time, "perf_counter", lambda: now[0])
+    words = ["--data", small_mnist, "--model-dir", str(tmp_path), "--strategy", "partitions"]
+    assert train.main([*words, "--epochs", "5"]) == 0
+    assert saved == [*kept, 5], "and at the end"
 
 
 def test_the_last_epoch_is_in_the_checkpoint_whatever_its_number(run, tmp_path):

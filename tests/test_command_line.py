@@ -289,6 +289,7 @@ sys.exit(failed or predict.main(places))
 """
 
 
+@pytest.mark.long
 def test_every_place_can_be_a_uri(folder, tmp_path):
     places = [f"file://{tmp_path}/{name}" for name in ("data", "model", "plots")]
     done = run_python("-c", BOTH_SCRIPTS, *places)

@@ -38,6 +38,8 @@ bench: .venv/program
 	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/scaling.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/accuracy.py $(ARGS)
+	$(PYTHON_HERE) benchmarks/checkpoint_cost.py $(ARGS)
+	$(PYTHON_HERE) benchmarks/driver_memory.py $(ARGS)
 
 notebook: .venv/tests
 	$(PYTHON_HERE) -m notebook walkthrough.ipynb

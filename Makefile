@@ -4,7 +4,7 @@
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
 # make lint    check style
-# make bench   compare speeds (half an hour)
+# make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes)
 # make notebook   open walkthrough.ipynb
 # Each of them first sets up what is missing (see setup.sh).
 

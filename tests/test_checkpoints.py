@@ -269,7 +269,7 @@ def test_a_driver_that_is_killed_is_resumed_to_the_same_bits(run, small_mnist, t
     words = ["--data", small_mnist, "--hidden", "6", "--strategy", "maps", "--optimizer", "adam"]
     command = [sys.executable, str(ROOT / "train.py"), *words, "--model-dir", "parts"]
     process = subprocess.Popen(
-        [*command, "--epochs", "100000"],
+        [*command, "--epochs", "100000", "--checkpoint-every", "1"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         text=True,

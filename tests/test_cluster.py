@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import every_strategy
 import pytest
 
 import checkpoints
@@ -36,38 +37,19 @@ def shards(mnist, tmp_path_factory) -> Path:
     return folder / "mnist"
 
 
-# Every strategy, on whole files or on shards, with an optimizer that has a state.
-EVERY_WAY = """
-import sys
-sys.path.insert(0, sys.argv[1])
-import train
-
-data, folder = sys.argv[2:]
-train.figures.draw_training = lambda *_: None
-for strategy in train.STRATEGIES:
-    status = train.main(["--data", data, "--epochs", "2", "--partitions", "5", "--hidden", "16",
-        "--strategy", strategy, "--optimizer", "adam", "--model-dir", f"{folder}/{strategy}"])
-    assert status == 0
-"""
-
-
 @pytest.mark.parametrize("data", ["whole", "shards"])
 def test_same_bits_on_any_cores_and_any_workers(small_mnist, tmp_path, data):
-    place, program = small_mnist, tmp_path / "every_way.py"
-    program.write_text(EVERY_WAY)
+    place = small_mnist
     if data == "shards":
         place = f"{tmp_path}/shards"
         assert data_loader.main(["shard", small_mnist, place, "--shards", "7"]) == 0
 
     def run(master: str) -> dict[str, bytes]:
         folder = tmp_path / f"run of {master}".replace("/", "")
-        command = submit_command(master, str(program), [str(ROOT), place, str(folder)])
+        command = submit_command(master, every_strategy.__file__, [place, str(folder)])
         done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:].decode()
-        return {
-            strategy: (folder / strategy / "parameters.npz").read_bytes()
-            for strategy in train.STRATEGIES
-        }
+        return every_strategy.parameters(folder)
 
     first, *others = [run("local[1]"), run("local[2]")]
     for workers in (1, 2):

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import every_strategy
 import numpy as np
 import pytest
 from pyspark import RDD
@@ -295,37 +296,17 @@ def test_the_bold_driver_speeds_up_and_brakes(run, tmp_path, monkeypatch):
     assert rates[1:] == pytest.approx(expected)
 
 
-BITS = """
-import sys, train
-data, folder = sys.argv[1:]
-train.figures.draw_training = lambda *_: None
-for strategy in train.STRATEGIES:
-    status = train.main(["--data", data, "--digits", "all", "--epochs", "3", "--partitions", "5",
-        "--hidden", "16", "--strategy", strategy, "--optimizer", "adam", "--model-dir",
-        f"{folder}/{strategy}"])
-    assert status == 0
-"""
-
-
-def test_same_seed_same_bits_on_any_number_of_cores(spark, small_mnist, tmp_path, monkeypatch):
+def test_same_seed_same_bits_on_any_number_of_cores(spark, small_mnist, tmp_path, without_figures):
     """One core in a Spark of its own, the cores of the suite's. On clusters: test_cluster.py."""
-    environment = {
-        "PYTHONPATH": str(ROOT),
-        "PYSPARK_SUBMIT_ARGS": "--master local[1] pyspark-shell",
-    }
-    command = [sys.executable, "-c", BITS, small_mnist, str(tmp_path / "one")]
-    run = subprocess.run(command, env=os.environ | environment, cwd=tmp_path, capture_output=True)
+    one_core = {"PYSPARK_SUBMIT_ARGS": "--master local[1] pyspark-shell"}
+    command = [sys.executable, every_strategy.__file__, small_mnist, str(tmp_path / "one")]
+    run = subprocess.run(command, env=os.environ | one_core, cwd=tmp_path, capture_output=True)
     assert run.returncode == 0, run.stderr.decode()
-    monkeypatch.setattr(train.figures, "draw_training", None)  # put back when the test has ended
-    monkeypatch.setattr(sys, "argv", ["", small_mnist, str(tmp_path / "more")])
     assert spark.defaultParallelism > 1
-    exec(BITS, {})
+    every_strategy.main(small_mnist, str(tmp_path / "more"))
+    one, more = (every_strategy.parameters(tmp_path / folder) for folder in ("one", "more"))
     for strategy in train.STRATEGIES:
-        one, more = (
-            (tmp_path / folder / strategy / "parameters.npz").read_bytes()
-            for folder in ("one", "more")
-        )
-        assert one == more, strategy
+        assert one[strategy] == more[strategy], strategy
 
 
 @pytest.mark.parametrize("strategy", ["maps", pytest.param("partitions", marks=pytest.mark.long)])

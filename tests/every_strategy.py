@@ -1,0 +1,29 @@
+"""What the tests of equal bits run, each in a Spark of its own: every strategy, with a state.
+
+python every_strategy.py DATA FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import train
+
+
+def main(data: str, folder: str) -> None:
+    """Train two epochs with each strategy and Adam, into FOLDER/strategy."""
+    words = "--digits all --epochs 2 --partitions 5 --hidden 16 --optimizer adam --data".split()
+    for strategy in train.STRATEGIES:
+        places = [data, "--model-dir", f"{folder}/{strategy}"]
+        assert train.main([*words, *places, "--strategy", strategy]) == 0
+
+
+def parameters(folder: Path) -> dict[str, bytes]:
+    """What `main` has saved, by strategy."""
+    return {name: (folder / name / "parameters.npz").read_bytes() for name in train.STRATEGIES}
+
+
+if __name__ == "__main__":
+    train.figures.draw_training = lambda *_: None
+    main(*sys.argv[1:])

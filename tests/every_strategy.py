@@ -1,6 +1,6 @@
 """What the tests of equal bits run, each in a Spark of its own: every strategy, with a state.
 
-python every_strategy.py DATA FOLDER
+python every_strategy.py DATA FOLDER [DATA FOLDER]...
 """
 
 import sys
@@ -26,4 +26,5 @@ def parameters(folder: Path) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     train.figures.draw_training = lambda *_: None
-    main(*sys.argv[1:])
+    for place, results in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+        main(place, results)

@@ -111,10 +111,18 @@ def _read_idx(
                 f"{name}: {len(content):,} bytes claim to unpack to {size:,}; not believed"
             )
         # One byte more than promised: finds what is too long, and makes gzip check its CRC.
-        values = file.read(size + 1)
+        values = _read_at_most(file, size + 1)
     except (EOFError, OSError, zlib.error) as error:
         raise UserError(f"{name}: damaged gzip file ({error}); fetch it again") from None
     if len(values) != size:
         state = "is cut off" if len(values) < size else "is too long"
         raise UserError(f"{name}: {state}: its header promises {count:,} {kind}; fetch it again")
     return np.frombuffer(values, np.uint8)
+
+
+def _read_at_most(file: io.BufferedIOBase, size: int) -> bytearray:
+    """So many bytes, or all there are; takes memory for those that are there, not for `size`."""
+    values = bytearray()
+    while more := file.read(min(size - len(values), 2**18)):
+        values += more
+    return values

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import zipfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
@@ -90,9 +90,10 @@ def _java_answers() -> bool:
 def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
     """Silence what logs the traceback of a failed task, which the job's own exception tells too."""
     log4j = context._jvm.org.apache.logging.log4j
-    for name in classes:
-        level = log4j.Level.OFF
-        log4j.core.config.Configurator.setLevel(f"org.apache.spark.{name}", level)
+    with suppress(TypeError, Py4JError):  # a Spark that logs by other means only says more
+        for name in classes:
+            level = log4j.Level.OFF
+            log4j.core.config.Configurator.setLevel(f"org.apache.spark.{name}", level)
 
 
 def _start(name: str) -> SparkContext:

@@ -212,11 +212,16 @@ unrelated = st.tuples(st.sampled_from(["images", "labels"]), st.binary(max_size=
 @given(mutated | unrelated)
 def test_any_bytes_end_in_an_error_for_a_person_or_in_what_their_header_promises(file):
     kind, content = file
+    tracemalloc.start()
     try:
         values = READERS[kind](content, "some-ubyte")
     except UserError as error:
         assert str(error).startswith("some-ubyte: ") and str(error).isprintable()
         return
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 2**19 + 16 * len(content), "memory beyond what the file holds"
     plain = unpacked(content)
     count = int.from_bytes(plain[4:8], "big")
     if kind == "images":

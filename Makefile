@@ -1,6 +1,6 @@
 # make run     train on MNIST, then score the test set       make run ARGS="--epochs 5"
 # make test    run the tests (five minutes)
-# make test-all   also those that take longer: a cluster, failures, 10,000 broken files (half an hour)
+# make test-all   also those that take longer: a cluster, failures, 10,000 broken files (twenty minutes)
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
 # make lint    check style

@@ -28,13 +28,9 @@ def join(folder: str, name: str) -> str:
 
 
 def pattern(folder: str, glob: str) -> str:
-    """What Spark's own readers take for the files of a folder whose names match a Hadoop glob.
-
-    A local path becomes a URI, or Spark would look for it in the cluster's default file system.
-    """
-    place = folder if is_uri(folder) else f"file://{os.path.abspath(folder)}"
+    """What Spark's own readers take for the files of a URI's folder whose names match a glob."""
     # Of a path with these characters Hadoop would make a pattern or two paths; `?` is any of them.
-    return join(re.sub(r"[][*?{}\\,]", "?", place), glob)
+    return join(re.sub(r"[][*?{}\\,]", "?", folder), glob)
 
 
 def names(folder: str) -> list[str]:

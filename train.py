@@ -3,8 +3,9 @@
 On this machine, with all its cores:    python train.py
 On a cluster:                           spark-submit --master spark://HOST:7077 train.py
 
-Reads MNIST (see data_loader), writes model/ (parameters.npz, history.csv, settings.json) and
-plots/ (cost.png, accuracy.png, hidden_units.png). `predict.py` then scores the test set.
+Reads MNIST (see data_loader), writes model/ (parameters.npz, history.csv, settings.json, and
+checkpoint.npz, from which --resume goes on) and plots/ (cost.png, accuracy.png, hidden_units.png).
+`predict.py` then scores the test set.
 """
 
 import argparse

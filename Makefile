@@ -3,6 +3,7 @@
 # make test-all   also those that take longer: a cluster, failures, 10,000 broken files (twenty minutes)
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
+# make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
 # make lint    check style
 # make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes)
 # make notebook   open walkthrough.ipynb
@@ -12,7 +13,7 @@ PYTHON_HERE := .venv/bin/python
 # The places that training was told are where scoring has to look.
 PLACES = $$(printf '%s' '$(ARGS)' | grep -oE -e '--(data|model-dir|plots-dir)[ =][^ ]+')
 
-.PHONY: run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
+.PHONY: modules.zip run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
 
 run: .venv/program
 	@$(PYTHON_HERE) train.py $(ARGS)
@@ -27,8 +28,11 @@ test-all: .venv/tests
 test-spark-3.5: .venv-spark-3.5/tests
 	.venv-spark-3.5/bin/python -m pytest -q $(ARGS)
 
+modules.zip: .venv/program
+	@$(PYTHON_HERE) -m runtime.modules $@
+
 cluster-demo: .venv/program
-	@$(PYTHON_HERE) cluster_demo.py $(ARGS)
+	@$(PYTHON_HERE) -m cluster.demo $(ARGS)
 
 lint: .venv/tests
 	$(PYTHON_HERE) -m ruff check .

@@ -19,14 +19,11 @@ from typing import NamedTuple
 import numpy as np
 from pyspark import RDD, SparkContext
 
-import idx_files
-import mnist_download
-import offline_digits
-import shards
-import storage
-from blocks import Block, as_rows, select_digits, split_into_blocks
-from command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
-from spark_session import broadcast, spark_context
+from images import download, idx_files, offline_digits, shards
+from images.blocks import Block, as_rows, select_digits, split_into_blocks
+from runtime import storage
+from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
+from runtime.spark import broadcast, spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
 IDX_NAMES = {
@@ -59,8 +56,8 @@ def find_data(data: str | None) -> str:
             raise UserError(f"--data {data}: no such folder; it should hold MNIST's four IDX files")
         return data
     try:
-        if any(_find_file(str(DEFAULT_FOLDER), name) is None for name in mnist_download.SHA256):
-            mnist_download.download_mnist(DEFAULT_FOLDER)
+        if any(_find_file(str(DEFAULT_FOLDER), name) is None for name in download.SHA256):
+            download.download_mnist(DEFAULT_FOLDER)
         return str(DEFAULT_FOLDER)
     except UserError as error:
         if data == "mnist":
@@ -90,7 +87,7 @@ def load(
         name = offline_digits.NAME
     else:
         images, labels, hashes = read_part(place, part)
-        is_mnist = all(mnist_download.SHA256.get(file) == sha for file, sha in hashes.items())
+        is_mnist = all(download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
     _check_digits(np.bincount(labels, minlength=10), digits, f"the {part} set of {name}")
     images, labels = select_digits(images, labels, digits)
@@ -166,7 +163,7 @@ def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, 
         if file is None:
             raise UserError(
                 f"{place}: {name} (or {name}.gz) is missing; a data folder holds "
-                f"{', '.join(mnist_download.SHA256)}, gzipped or not"
+                f"{', '.join(download.SHA256)}, gzipped or not"
             )
     images, labels = idx_files.read_pair(*((file, storage.read(file)) for file in files))
     contents = zip(IDX_NAMES[part], (images, labels), strict=True)
@@ -216,7 +213,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.ExitStack() as running:
         if storage.is_uri(source) or storage.is_uri(target):
             running.enter_context(spark_context("shard"))
-        if any(name.startswith(tuple(mnist_download.SHA256)) for name in storage.names(target)):
+        if any(name.startswith(tuple(download.SHA256)) for name in storage.names(target)):
             raise UserError(f"{target}: holds files of a data set already; name an empty folder")
         sets = {}
         for part in IDX_NAMES:

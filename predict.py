@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-import model_files
-import own_images
-from command_line import DATA_HELP, Parser, UserError, exit_status
+from images import own
 from nn_math import (
     Parameters,
     count_outcomes,
@@ -25,6 +23,8 @@ from nn_math import (
     precision_recall_f1,
     squared_error,
 )
+from results import model_files
+from runtime.command_line import DATA_HELP, Parser, UserError, exit_status
 
 if TYPE_CHECKING:  # own images are labelled without Spark
     from pyspark import RDD
@@ -47,7 +47,7 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
     One map and one reduce over pairs (x, y*). In the first, a class is predicted where its output
     rounds to 1, as the article counts; in the second, row truth, column the largest output.
     """
-    from spark_session import broadcast
+    from runtime.spark import broadcast
 
     shared = broadcast(test_rdd.context, parameters)
 
@@ -66,7 +66,7 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
 
 def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[Answer]]:
     """The answers to the first images of the test set, and those of the largest error E."""
-    from spark_session import broadcast
+    from runtime.spark import broadcast
 
     shared = broadcast(test_rdd.context, parameters)
 
@@ -107,8 +107,8 @@ def metrics_table(scores: dict) -> str:
 def score_test_set(options: argparse.Namespace) -> int:
     """Score the test set, write metrics.json and the pictures; returns 0."""
     import data_loader
-    import figures
-    from spark_session import spark_context
+    from results import figures
+    from runtime.spark import spark_context
 
     with spark_context("predict") as spark:
         parameters, digits, place = load_model(options.model_dir)
@@ -136,7 +136,7 @@ def label_images(options: argparse.Namespace) -> int:
     seen, status = [], 0
     for file in options.images:
         try:
-            pixels = own_images.read_digit(file)
+            pixels = own.read_digit(file)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             status = 1
@@ -151,7 +151,7 @@ def label_images(options: argparse.Namespace) -> int:
         else:
             print(f"{file:<{width}}  {digit:>5}  " + "  ".join(f"{output:>8.3f}" for output in Y))
     if options.show and seen:
-        import figures
+        from results import figures
 
         figures.draw_inputs(options.plots_dir, seen)
         print(f"saved {options.plots_dir}/inputs.png", file=sys.stderr)

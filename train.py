@@ -17,23 +17,10 @@ from collections.abc import Callable, Sequence
 from pyspark import RDD
 from tqdm import tqdm
 
-import checkpoints
 import data_loader
-import figures
-import model_files
-from checkpoints import Progress
-from command_line import (
-    DATA_HELP,
-    Digits,
-    Parser,
-    UserError,
-    exit_status,
-    number_within,
-    whole_number,
-)
-from epoch_averaging import averaging_epoch
-from epoch_partitions import partitions_epoch
-from model_files import Epoch
+from epochs.averaging import averaging_epoch
+from epochs.partitions import partitions_epoch
+from network.optimizers import OPTIMIZERS, State, bold_driver, with_weight_decay
 from nn_math import (
     Parameters,
     Sums,
@@ -47,8 +34,19 @@ from nn_math import (
     sigmoid,
     weight_gradient,
 )
-from optimizers import OPTIMIZERS, State, bold_driver, with_weight_decay
-from spark_session import broadcast, spark_context
+from results import checkpoints, figures, model_files
+from results.checkpoints import Progress
+from results.model_files import Epoch
+from runtime.command_line import (
+    DATA_HELP,
+    Digits,
+    Parser,
+    UserError,
+    exit_status,
+    number_within,
+    whole_number,
+)
+from runtime.spark import broadcast, spark_context
 
 
 def maps_epoch(

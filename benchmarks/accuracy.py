@@ -21,11 +21,11 @@ import draw
 import measure
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 
-import blocks
 import data_loader
 import nn_math
 import train
-from spark_session import spark_context
+from images import blocks
+from runtime.spark import spark_context
 
 AVERAGING = contenders.settings(
     strategy="averaging", learning_rate=6.0, batch_size=24, fraction=1.0, epochs=14

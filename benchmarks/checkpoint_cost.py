@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import contenders
 import measure
 
-import checkpoints
 import data_loader
 import nn_math
 import train
-from spark_session import spark_context
+from results import checkpoints
+from runtime.spark import spark_context
 
 ROUNDS = 15
 

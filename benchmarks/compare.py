@@ -21,9 +21,9 @@ import draw
 import measure
 import numpy as np
 
-import blocks
 import data_loader
-from spark_session import spark_context
+from images import blocks
+from runtime.spark import spark_context
 
 COLUMNS = {
     "name": ("epoch or iteration", "s"),

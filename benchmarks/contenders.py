@@ -14,7 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 import data_loader
 import nn_math
 import train
-from optimizers import sgd
+from network.optimizers import sgd
 
 FRACTION = 0.7
 IN_PARTITION = train.IMAGES_IN_PARTITION["partitions"]

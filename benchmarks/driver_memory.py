@@ -19,7 +19,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import measure
 
 import data_loader
-from cluster_demo import standalone_cluster, started, submit_command
+from cluster.processes import started, submit_command
+from cluster.standalone import standalone_cluster
 
 SHARDS, ROUNDS = 64, 3
 WORDS = "--digits all --strategy partitions --epochs 3".split()

@@ -22,8 +22,8 @@ import numpy as np
 from pyspark import SparkContext
 
 import data_loader
-from blocks import Block, as_rows, split_into_blocks
-from spark_session import spark_context
+from images.blocks import Block, as_rows, split_into_blocks
+from runtime.spark import spark_context
 
 SIZES = (10_000, 60_000, 300_000, 600_000, 1_200_000)
 SHIFTS = sorted(itertools.product(range(-2, 3), repeat=2), key=lambda shift: np.hypot(*shift))

@@ -19,7 +19,7 @@ import data_loader
 import nn_math
 import predict
 import train
-from spark_session import spark_context
+from runtime.spark import spark_context
 
 
 def main() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import figures
-import idx_files
-import storage
-from spark_session import spark_context
+from images import idx_files
+from results import figures
+from runtime import storage
+from runtime.spark import spark_context
 
 MNIST = Path(os.environ.get("MNIST_DATA", Path(__file__).parent.parent.parent / "shared/mnist"))
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import checkpoints
-import model_files
 import train
-from command_line import UserError
 from nn_math import Parameters, initial_parameters
+from results import checkpoints, model_files
+from runtime.command_line import UserError
 
 ROOT = Path(train.__file__).parent
 EPOCHS = 5

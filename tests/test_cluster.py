@@ -15,13 +15,15 @@ from pathlib import Path
 import every_strategy
 import pytest
 
-import checkpoints
 import data_loader
 import train
-from cluster_demo import environment, standalone_cluster, started, submit_command
+from cluster.processes import environment, started, submit_command
+from cluster.standalone import standalone_cluster
+from results import checkpoints
 
 pytestmark = pytest.mark.long
 ROOT = Path(train.__file__).parent
+DEMO = [sys.executable, "-m", "cluster.demo"]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +68,7 @@ SMALL = ["--strategy", "partitions", "--epochs", "2"]
 def test_the_demonstration_trains_and_scores_and_leaves_no_process(mnist, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, str(ROOT / "cluster_demo.py"), "--data", mnist, *SMALL],
+        [*DEMO, "--data", mnist, *SMALL],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -84,7 +86,7 @@ def test_the_demonstration_trains_and_scores_and_leaves_no_process(mnist, tmp_pa
 def test_a_demonstration_that_is_stopped_stops_its_servers(mnist, tmp_path, monkeypatch, how):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     demo = subprocess.Popen(
-        [sys.executable, str(ROOT / "cluster_demo.py"), "--data", mnist, "--epochs", "100000"],
+        [*DEMO, "--data", mnist, "--epochs", "100000"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -102,7 +104,7 @@ def test_a_demonstration_that_is_stopped_stops_its_servers(mnist, tmp_path, monk
 def test_a_demonstration_that_fails_says_why(mnist, tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = subprocess.run(
-        [sys.executable, str(ROOT / "cluster_demo.py"), "--data", mnist, "--fraction", "1e-9"],
+        [*DEMO, "--data", mnist, "--fraction", "1e-9"],
         capture_output=True,
         text=True,
     )

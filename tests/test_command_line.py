@@ -17,8 +17,8 @@ import pytest
 
 import predict
 import train
-from command_line import Digits, UserError, exit_status, number_within, whole_number
 from nn_math import initial_parameters
+from runtime.command_line import Digits, UserError, exit_status, number_within, whole_number
 
 ROOT = Path(train.__file__).parent
 MAINS = {"train": train.main, "predict": predict.main}

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import data_loader
-import mnist_download
-from command_line import UserError
 from data_loader import default_partitions, find_data, image_label_pairs, load
+from images import download
+from runtime.command_line import UserError
 
-NAMES = list(mnist_download.SHA256)
+NAMES = list(download.SHA256)
 # Of digits 0 and 1, as published.
 COUNTS = {"train": [5923, 6742], "test": [980, 1135]}
 
@@ -151,7 +151,7 @@ def test_a_folder_can_be_given_as_a_uri(spark, small_mnist):
 
 def test_published_bits_are_named_mnist_with_their_hashes(splits):
     for part, split in splits.items():
-        expected = {name: mnist_download.SHA256[name] for name in data_loader.IDX_NAMES[part]}
+        expected = {name: download.SHA256[name] for name in data_loader.IDX_NAMES[part]}
         assert (split.name, split.sha256) == ("MNIST", expected)
 
 
@@ -163,7 +163,7 @@ def test_one_other_bit_and_it_is_no_longer_called_mnist(spark, mnist, tmp_path, 
         (tmp_path / name).write_bytes(content)
     split = load(spark, str(tmp_path), "test", [0, 1])
     assert split.name == split.place == str(tmp_path)
-    assert split.sha256[changed] != mnist_download.SHA256[changed]
+    assert split.sha256[changed] != download.SHA256[changed]
 
 
 def test_cached_blocks_take_a_byte_a_pixel_at_most(spark, splits):
@@ -235,7 +235,7 @@ def downloads(monkeypatch, tmp_path, small_mnist):
         shutil.copytree(small_mnist, folder, dirs_exist_ok=True)
 
     calls, outcome = [], ["fails"]
-    monkeypatch.setattr(mnist_download, "download_mnist", download)
+    monkeypatch.setattr(download, "download_mnist", download)
     return outcome, calls
 
 

@@ -9,10 +9,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-import figures
-import offline_digits
-from model_files import Epoch
+from images import offline_digits
 from nn_math import initial_parameters
+from results import figures
+from results.model_files import Epoch
 
 NAMES = ["MNIST", offline_digits.NAME, "/home/someone/data folder/half of MNIST, digits 2 to 5"]
 FILES = ["accuracy.png", "cost.png", "hidden_units.png"]

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import idx_files
-from command_line import UserError
-from idx_files import encode, read_images, read_labels
-from mnist_download import SHA256
+from images import idx_files
+from images.download import SHA256
+from images.idx_files import encode, read_images, read_labels
+from runtime.command_line import UserError
 
 CASES = int(os.environ.get("HYPOTHESIS_CASES", "300"))
 READERS = {"images": read_images, "labels": read_labels}

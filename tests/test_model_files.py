@@ -12,10 +12,10 @@ import numpy as np
 import pyspark
 import pytest
 
-import model_files
-from command_line import UserError
-from model_files import Epoch, load_parameters, load_settings, save_parameters
 from nn_math import Parameters, initial_parameters
+from results import model_files
+from results.model_files import Epoch, load_parameters, load_settings, save_parameters
+from runtime.command_line import UserError
 
 HISTORY = [
     Epoch(1, 0.1 + 0.2, 1 / 3, 8865, 1.25),

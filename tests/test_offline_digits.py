@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import offline_digits
-from offline_digits import draw_digits, draw_part
+from images import offline_digits
+from images.offline_digits import draw_digits, draw_part
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +41,11 @@ def test_the_name_says_that_they_are_not_mnist():
 
 def test_same_seed_draws_the_same_bits_in_another_process():
     program = (
-        "import hashlib, offline_digits;"
+        "import hashlib; from images import offline_digits;"
         "images, labels = offline_digits.draw_digits([40] * 10, seed=7);"
         "print(hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest())"
     )
-    root = Path(offline_digits.__file__).parent
+    root = Path(offline_digits.__file__).parent.parent
     other = subprocess.check_output([sys.executable, "-c", program], cwd=root, text=True).strip()
     images, labels = draw_digits([40] * 10, seed=7)
     assert hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest() == other

@@ -11,11 +11,10 @@ import pytest
 from PIL import Image
 
 import data_loader
-import figures
-import model_files
 import nn_math
 import predict
 import train
+from results import figures, model_files
 
 ROOT = Path(predict.__file__).parent
 

@@ -10,11 +10,11 @@ import pytest
 from test_data_loader import assert_same, joined, raw_files
 
 import data_loader
-import idx_files
 import predict
 import train
-from command_line import UserError
-from spark_session import spark_context
+from images import idx_files
+from runtime.command_line import UserError
+from runtime.spark import spark_context
 
 NAMES = data_loader.IDX_NAMES["train"]
 SHARDS = 7  # of 600 images: 85 or 86 each

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-import storage
-from command_line import UserError
+from runtime import storage
+from runtime.command_line import UserError
 
 
 @pytest.fixture(

@@ -16,10 +16,10 @@ import pytest
 from pyspark import RDD
 
 import data_loader
-import epoch_partitions
-import model_files
 import nn_math
 import train
+from epochs import partitions
+from results import model_files
 
 ROOT = Path(train.__file__).parent
 
@@ -143,16 +143,16 @@ def test_the_tree_adds_the_same_bits_as_one_sum_in_order(spark, monkeypatch):
         return nn_math.Sums(float(value), *(np.full((1, 2), value) for _ in range(4)), 1, 1)
 
     numbered = spark.parallelize(list(enumerate(numbers.tolist())), 40).mapValues(sums_of)
-    flat = epoch_partitions.sum_in_order(numbered)
+    flat = partitions.sum_in_order(numbered)
     assert (flat.n, flat.Acc) == (40, 40)
     assert flat.E == pytest.approx(math.fsum(numbers.tolist()))
-    monkeypatch.setattr(epoch_partitions, "FAN_IN", 6)
+    monkeypatch.setattr(partitions, "FAN_IN", 6)
     # The same neighbours in the same order, however the pieces come in: by hand, in two levels.
     level = [sum(numbers[i : i + 6].tolist()) for i in range(0, 40, 6)]
     by_hand = sum([sum(level[0:6]), sum(level[6:])])
     shuffled = numbered.repartition(40)
     for rdd in (numbered, shuffled):
-        assert epoch_partitions.sum_in_order(rdd).E == by_hand
+        assert partitions.sum_in_order(rdd).E == by_hand
 
 
 def count_steps(monkeypatch) -> dict[str, int]:

@@ -12,7 +12,7 @@ import re
 from contextlib import contextmanager
 from pathlib import Path
 
-from command_line import UserError
+from runtime.command_line import UserError
 
 OBJECT_STORES = {"s3a", "s3", "gs", "wasb", "wasbs", "oss", "obs", "cosn"}
 

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from pyspark import RDD, SparkContext, StorageLevel
 
-import idx_files
-import storage
-from blocks import Block, select_digits, split_into_blocks
-from command_line import UserError
+from images import idx_files
+from images.blocks import Block, select_digits, split_into_blocks
+from runtime import storage
+from runtime.command_line import UserError
 
 IMAGES, LABELS = 0, 1  # which of its shard's two files a file is
 Key = tuple[int, int]  # (shard, IMAGES or LABELS)

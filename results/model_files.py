@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import storage
-from command_line import UserError
 from nn_math import Parameters
+from runtime import storage
+from runtime.command_line import UserError
 
 PARAMETERS, HISTORY, SETTINGS, METRICS = (
     "parameters.npz",

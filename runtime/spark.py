@@ -14,7 +14,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import zipfile
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,7 +21,8 @@ from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark import __version__ as spark_version
 
-from command_line import UserError
+from runtime import modules
+from runtime.command_line import UserError
 
 # Each executor core runs one task; a BLAS that starts threads of its own would fight the others.
 BLAS_THREADS = (
@@ -142,13 +142,10 @@ def _settings(name: str) -> SparkConf:
 
 def _ship_modules(context: SparkContext, folder: Path) -> None:
     """Send the program's own modules to the executors, so that nobody has to name --py-files."""
-    here = Path(__file__).parent
-    if not here.is_dir():  # the program itself came as a zip of --py-files: executors have it
+    if modules.installed_as_zip():
         return
     archive = folder / "modules.zip"
-    with zipfile.ZipFile(archive, "w") as modules:
-        for module in sorted(here.glob("*.py")):
-            modules.write(module, module.name)
+    modules.pack(archive)
     context.addPyFile(str(archive))
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-import storage
-from model_files import Epoch
 from nn_math import Parameters
+from results.model_files import Epoch
+from runtime import storage
 
 INK, GRID_LINES = "#1f4e79", "#d9d9d9"
 MOST_UNITS = 400  # in one figure

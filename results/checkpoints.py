@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import model_files
-import storage
-from command_line import UserError
-from model_files import Epoch
+from network.optimizers import State
 from nn_math import Parameters
-from optimizers import State
+from results import model_files
+from results.model_files import Epoch
+from runtime import storage
+from runtime.command_line import UserError
 
 CHECKPOINT = "checkpoint.npz"
 # The bits of an epoch do not depend on these.

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-import mnist_download
-from command_line import UserError
-from mnist_download import SHA256, SIZES, download_mnist
+from images import download
+from images.download import SHA256, SIZES, download_mnist
+from runtime.command_line import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 MNIST = Path(os.environ.get("MNIST_DATA", ROOT.parent / "shared" / "mnist"))
@@ -44,7 +44,7 @@ def no_proxy(monkeypatch):
 def labels_only(monkeypatch):
     """Let MNIST consist of its smallest file, where a test is about what befalls one file."""
     name = Path(LABELS).stem
-    monkeypatch.setattr(mnist_download, "SHA256", {name: SHA256[name]})
+    monkeypatch.setattr(download, "SHA256", {name: SHA256[name]})
 
 
 @contextlib.contextmanager
@@ -239,7 +239,7 @@ def test_a_mirror_above_the_slowest_rate_may_take_longer_than_its_share(
         send(handler, b"", length=len(mnist[name]))
         trickle(handler, mnist[name], size=300, pause=0.05)
 
-    monkeypatch.setattr(mnist_download, "SLOWEST", 500)
+    monkeypatch.setattr(download, "SLOWEST", 500)
     start = time.monotonic()
     with mirror(answer) as (url, _):
         download_mnist(tmp_path, [url], timeout=PATIENCE)
@@ -333,7 +333,7 @@ def test_ctrl_c_leaves_no_half_file(tmp_path, mnist, monkeypatch):
         assert list(tmp_path.glob("*.part")), "the file is not written beside its place"
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mnist_download.tqdm, "update", interrupted)
+    monkeypatch.setattr(download.tqdm, "update", interrupted)
     with mirror(serving(mnist)) as (url, _), pytest.raises(KeyboardInterrupt):
         download_mnist(tmp_path, [url])
     assert not list(tmp_path.iterdir())

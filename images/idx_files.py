@@ -13,7 +13,7 @@ import zlib
 
 import numpy as np
 
-from command_line import UserError
+from runtime.command_line import UserError
 
 IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
 SIDE = 28

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from pyspark import RDD
 
-from blocks import Block, as_rows
+from images.blocks import Block, as_rows
 from nn_math import Parameters, Sums, add, batch_sums, random_stream
-from spark_session import broadcast
+from runtime.spark import broadcast
 
 # Up to this many tuples are added in one place, be it the driver or a task of the tree.
 FAN_IN = 64

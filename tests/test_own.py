@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
-from command_line import UserError
-from own_images import read_digit
+from images.own import read_digit
+from runtime.command_line import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 MNIST = Path(os.environ.get("MNIST_DATA", ROOT.parent / "shared" / "mnist"))
@@ -272,7 +272,7 @@ def test_a_large_photograph_takes_less_than_a_second(tmp_path):
 
 
 def test_neither_spark_nor_matplotlib_is_loaded():
-    program = "import own_images, sys; sys.exit(bool({'pyspark', 'matplotlib'} & set(sys.modules)))"
+    program = "import images.own, sys; sys.exit(bool({'pyspark', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageOps
 
-from command_line import UserError
+from runtime.command_line import UserError
 
 SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit just fits
 WORKING_SIDE = 256  # pixels; a larger picture is shrunk to it, which averages noise away too

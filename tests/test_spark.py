@@ -12,7 +12,7 @@ import pytest
 from py4j.protocol import Py4JJavaError
 
 import train
-from spark_session import spark_context
+from runtime.spark import spark_context
 
 ROOT = Path(train.__file__).parent
 SPARK_HOME = Path(pyspark.__file__).parent
@@ -21,8 +21,8 @@ STARTED_WITH = {"PYSPARK_SUBMIT_ARGS", "SPARK_LOCAL_IP", "PYSPARK_GATEWAY_PORT"}
 
 FAILING = """
 import os, signal
-from command_line import UserError, exit_status
-from spark_session import spark_context
+from runtime.command_line import UserError, exit_status
+from runtime.spark import spark_context
 
 def fail_by(how):
     def fail(number):
@@ -165,7 +165,11 @@ ON_EXECUTORS = """
 import sys
 for name in ("matplotlib", "tqdm", "PIL"):
     sys.modules[name] = None  # to import it is an error
-import blocks, epoch_averaging, epoch_partitions, idx_files, nn_math, optimizers, shards, storage
+import nn_math
+from epochs import averaging, partitions
+from images import blocks, idx_files, shards
+from network import optimizers
+from runtime import storage
 """
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from command_line import UserError
+from runtime.command_line import UserError
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",

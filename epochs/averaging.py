@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from pyspark import RDD
 
-from blocks import Block, as_rows
-from epoch_partitions import sum_in_order
+from epochs.partitions import sum_in_order
+from images.blocks import Block, as_rows
+from network.optimizers import sgd, with_weight_decay
 from nn_math import Parameters, Sums, batch_sums, mean_gradients, random_stream
-from optimizers import sgd, with_weight_decay
-from spark_session import broadcast
+from runtime.spark import broadcast
 
 
 def averaging_epoch(

@@ -1,0 +1,66 @@
+"""A Spark standalone cluster on this machine, to see the program on one: `make cluster-demo`.
+
+A master and two workers start as processes of their own, on loopback only. `spark-submit` sends
+them train.py and then predict.py, from another folder than the project's. In the end, whatever
+happens, they are stopped by their process ids.
+"""
+
+import argparse
+import os
+import shlex
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import data_loader
+from cluster.processes import started, submit_command
+from cluster.standalone import standalone_cluster
+from runtime import storage
+from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = Parser(
+        prog="python -m cluster.demo",
+        description="Train and score on a Spark cluster of a master and workers on this machine.",
+        epilog="All other arguments go to train.py.",
+    )
+    option = parser.add_argument
+    option("--data", help=DATA_HELP + " (default: as train.py)")
+    option("--workers", type=whole_number(1, 64), default=2, help="of one core and 1 GiB each")
+    return parser
+
+
+def _stopped(number: int, frame) -> None:
+    raise KeyboardInterrupt
+
+
+@exit_status
+def main(argv: Sequence[str] | None = None) -> int:
+    """Show it; returns 0."""
+    options, words = arguments().parse_known_args(argv)
+    place = data_loader.find_data(options.data)
+    if place != "offline" and not storage.is_uri(place):
+        place = os.path.abspath(place)
+    signal.signal(signal.SIGTERM, _stopped)
+    folder = Path(tempfile.mkdtemp(prefix="cluster-demo-"))
+    with standalone_cluster(folder, options.workers) as cluster:
+        pids = " and ".join(str(worker.pid) for worker in cluster.workers)
+        print(f"master {cluster.url} runs as process {cluster.master.pid}, workers as {pids}")
+        for script, own in (("train.py", words), ("predict.py", [])):
+            command = submit_command(cluster.url, script, ["--data", place, *own])
+            print(f"\n{folder}$ {shlex.join(command)}", flush=True)
+            with open(folder / f"{script}.log", "wb") as log:
+                with started(command, cwd=folder, stderr=log) as process:
+                    status = process.wait()
+            if status:
+                raise UserError(f"{script} ended with status {status}; logs are in {folder}")
+    print(f"\nstopped the master and the workers; results and logs are in {folder}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Processes of a cluster on this machine: started, awaited, and stopped whatever happens."""
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyspark
+
+from runtime.command_line import UserError
+
+PROJECT = Path(__file__).resolve().parent.parent
+SPARK_HOME = Path(pyspark.__file__).parent
+SECONDS_TO_START = 60
+# Before the shell becomes the program, it leaves a watcher that reads from a pipe of this process.
+# The pipe closes when this process ends, by whatever means; the watcher then stops the program.
+WATCHED = (
+    'exec 3<&0; (read nothing <&3; kill -- -$$) >/dev/null 2>&1 & exec "$0" "$@" 3<&- </dev/null'
+)
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], **how) -> Iterator[subprocess.Popen]:
+    """A process, the leader of a group: it is stopped with its group at the end of the block.
+
+    `how` is for Popen. The process is stopped even where this one is killed.
+    """
+    process = subprocess.Popen(
+        ["sh", "-c", WATCHED, *command],
+        stdin=subprocess.PIPE,
+        env=environment(),
+        start_new_session=True,
+        **how,
+    )
+    try:
+        yield process
+    finally:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=10)
+        process.communicate()
+
+
+def wait_until_said(process: subprocess.Popen, log: Path, pattern: str) -> str:
+    """Wait until a server's log says it. Raises UserError if it ends before or takes too long."""
+    for _ in range(10 * SECONDS_TO_START):
+        text = log.read_text(errors="replace")
+        if found := re.search(pattern, text):
+            return found[1]
+        if process.poll() is not None:
+            break
+        time.sleep(0.1)
+    last = (text.splitlines() or ["nothing"])[-1]
+    raise UserError(f"{log.stem} did not start; the last of its log is: {last}")
+
+
+def environment() -> dict[str, str]:
+    """The variables that make Spark use this Spark and this Python, and loopback only."""
+    ours = {
+        "SPARK_HOME": str(SPARK_HOME),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "PYSPARK_PYTHON": sys.executable,
+        "PYSPARK_DRIVER_PYTHON": sys.executable,
+    }
+    return {**os.environ, **ours}
+
+
+def submit_command(url: str, script: str, words: Sequence[str]) -> list[str]:
+    """The command that sends one of the project's scripts, or any other, to a master."""
+    spark_submit = str(SPARK_HOME / "bin" / "spark-submit")
+    return [spark_submit, "--master", url, str(PROJECT / script), *words]

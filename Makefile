@@ -4,7 +4,7 @@
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
-# make lint    check style
+# make lint    check style, types, and that imports run downwards
 # make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes)
 # make notebook   open walkthrough.ipynb
 # Each of them first sets up what is missing (see setup.sh).
@@ -37,6 +37,8 @@ cluster-demo: .venv/program
 lint: .venv/tests
 	$(PYTHON_HERE) -m ruff check .
 	$(PYTHON_HERE) -m ruff format --check .
+	$(PYTHON_HERE) -m mypy
+	PYTHONPATH=. .venv/bin/lint-imports
 
 bench: .venv/program
 	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)

@@ -36,7 +36,7 @@ class Split(NamedTuple):
     """The training or the test set: its cached blocks, its size, and what it was read from."""
 
     blocks: RDD
-    count: int
+    size: int
     digits: tuple[int, ...]
     name: str
     place: str
@@ -80,12 +80,14 @@ def load(
     executors read a part in shards, the driver a whole one. Raises UserError if a file is missing
     or broken, or if a digit does not occur.
     """
-    if place != "offline" and (found := shards.find(place, IDX_NAMES[part])):
-        return _load_shards(spark, place, part, found, digits, partitions, most_in_partition)
     if place == "offline":
-        (images, labels), hashes = offline_digits.draw_part(part, digits), {}
+        images, labels = offline_digits.draw_part(part, digits)
+        hashes: dict[str, str] = {}
         name = offline_digits.NAME
     else:
+        found = shards.find(place, IDX_NAMES[part])
+        if found:
+            return _load_shards(spark, place, part, found, digits, partitions, most_in_partition)
         images, labels, hashes = read_part(place, part)
         is_mnist = all(download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
@@ -158,16 +160,21 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
 
 def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
     """Images (n, 784), labels (n,) and the SHA-256 of the unpacked content of both files."""
-    files = [_find_file(place, name) for name in IDX_NAMES[part]]
-    for name, file in zip(IDX_NAMES[part], files, strict=True):
-        if file is None:
-            raise UserError(
-                f"{place}: {name} (or {name}.gz) is missing; a data folder holds "
-                f"{', '.join(download.SHA256)}, gzipped or not"
-            )
-    images, labels = idx_files.read_pair(*((file, storage.read(file)) for file in files))
+    images_file, labels_file = (_read_file(place, name) for name in IDX_NAMES[part])
+    images, labels = idx_files.read_pair(images_file, labels_file)
     contents = zip(IDX_NAMES[part], (images, labels), strict=True)
     return images, labels, {name: idx_files.sha256(values) for name, values in contents}
+
+
+def _read_file(folder: str, name: str) -> tuple[str, bytes]:
+    """The place and the content of an IDX file in a folder, gzipped or not."""
+    file = _find_file(folder, name)
+    if file is None:
+        raise UserError(
+            f"{folder}: {name} (or {name}.gz) is missing; a data folder holds "
+            f"{', '.join(download.SHA256)}, gzipped or not"
+        )
+    return file, storage.read(file)
 
 
 def _find_file(folder: str, name: str) -> str | None:
@@ -198,7 +205,8 @@ def arguments() -> argparse.ArgumentParser:
     parser = Parser(prog="data_loader.py", description="Prepare a data folder for training.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     about = "split the training set into files that the executors read, and copy the test set"
-    option = commands.add_parser("shard", help=about, description=f"Shards: {about}.").add_argument
+    shard = commands.add_parser("shard", help=about, description=f"Shards: {about}.")
+    option = shard.add_argument
     option("source", metavar="SRC", help=DATA_HELP)
     option("target", metavar="DST", help="a folder, or a URI of one, without a data set in it")
     option("--shards", type=whole_number(1, 100_000), default=64, help="of the training set")

@@ -82,7 +82,7 @@ def squared_error(Y: np.ndarray, y_true: np.ndarray) -> float:
 
 def correct(Y: np.ndarray, y_true: np.ndarray) -> int:
     """Acc: in how many of the n rows argmax(Y) = argmax(y*)."""
-    return np.count_nonzero(Y.argmax(axis=1) == y_true.argmax(axis=1))
+    return int(np.count_nonzero(Y.argmax(axis=1) == y_true.argmax(axis=1)))
 
 
 def output_error(
@@ -102,9 +102,7 @@ def weight_gradient(a: np.ndarray, delta: np.ndarray) -> np.ndarray:
 
     a (n, i), delta (n, j) -> (i, j).
     """
-    if len(a) == 1:  # the same products by broadcasting: four times as fast as BLAS at n = 1
-        return a.T * delta
-    return a.T @ delta
+    return np.dot(a.T, delta)  # of one row eight times as fast as `@`
 
 
 def forward(X: np.ndarray, parameters: Parameters) -> tuple[np.ndarray, ...]:
@@ -132,8 +130,11 @@ def batch_sums(X: np.ndarray, y_true: np.ndarray, parameters: Parameters) -> Sum
 
 
 def add(total: Sums, more: Sums) -> Sums:
-    """The reduce: adds element by element, into the arrays of `total`, which it changes."""
-    return Sums(*map(operator.iadd, total, more))
+    """The reduce: adds element by element, into the arrays of `total`, which it changes.
+
+    New arrays for each image would be 0.2 MB to take and to give back, every 0.1 ms.
+    """
+    return Sums(*(operator.iadd(a, b) for a, b in zip(total, more, strict=True)))
 
 
 def mean_gradients(sums: Sums) -> Parameters:

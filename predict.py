@@ -117,11 +117,11 @@ def score_test_set(options: argparse.Namespace) -> int:
         test_rdd = data_loader.image_label_pairs(split, str(parameters.W1.dtype))
         counts, confusion = score(test_rdd, parameters)
         scores = metrics(counts, confusion, digits)
-        report = {"data": split.name, "images": split.count, **scores}
+        report = {"data": split.name, "images": split.size, **scores}
         model_files.save_json(options.model_dir, model_files.METRICS, report)
         first, worst = pages(test_rdd, parameters)
         figures.draw_scores(options.plots_dir, confusion, first, worst, digits, split.name)
-    print(f"{split.name}: {split.count:,} test images")
+    print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores))
     print(f"saved {options.model_dir} and {options.plots_dir}")
     return 0

@@ -9,6 +9,7 @@ checkpoint.npz, from which --resume goes on) and plots/ (cost.png, accuracy.png,
 """
 
 import argparse
+import copy
 import math
 import sys
 import time
@@ -20,7 +21,7 @@ from tqdm import tqdm
 import data_loader
 from epochs.averaging import averaging_epoch
 from epochs.partitions import partitions_epoch
-from network.optimizers import OPTIMIZERS, State, bold_driver, with_weight_decay
+from network.optimizers import OPTIMIZERS, bold_driver, with_weight_decay
 from nn_math import (
     Parameters,
     Sums,
@@ -103,63 +104,52 @@ IMAGES_IN_PARTITION = {"maps": 3000, "partitions": 12000, "averaging": 12000}
 
 
 def run_epochs(
-    train_rdd: RDD, progress: Progress, settings: argparse.Namespace, run: dict
-) -> tuple[Progress, bool]:
-    """The epoch loop, from where `progress` is. Returns how far it came, and whether to the end.
+    train_rdd: RDD, start: Progress, settings: argparse.Namespace, saver: checkpoints.Saver
+) -> Progress:
+    """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C ends it early.
 
-    Saves the history after each epoch and, every few epochs, a checkpoint with `run`. Ctrl-C ends
-    it after the last whole epoch. Raises UserError if a mini-batch is empty.
+    Raises UserError if a mini-batch is empty.
     """
-    bar = progress_bar(len(progress.history), settings.epochs)
-    every, next_save = settings.checkpoint_every, 0.0
+    progress = start
+    with progress_bar(len(progress.history), settings.epochs) as bar:
+        try:
+            for epoch in range(len(progress.history) + 1, settings.epochs + 1):
+                progress = one_epoch(train_rdd, progress, settings, epoch)
+                saver.epoch_ended(progress)
+                show_epoch(bar, progress.history[-1])
+        except KeyboardInterrupt:
+            pass  # what the last whole epoch came to is the result
+    return progress
+
+
+def one_epoch(
+    train_rdd: RDD, progress: Progress, settings: argparse.Namespace, epoch: int
+) -> Progress:
+    """An epoch and the driver's step after it. Raises UserError if the mini-batch is empty."""
+    start = time.perf_counter()
+    parameters, state, history = progress
+    now = settings_of_epoch(settings, history)
     try:
-        for epoch in range(len(progress.history) + 1, settings.epochs + 1):
-            start = time.perf_counter()
-            parameters, state, history = progress
-            now = settings_of_epoch(settings, history)
-            sums, parameters, state = one_epoch(train_rdd, parameters, state, now, epoch)
-            seconds = time.perf_counter() - start
-            line = Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds)
-            progress = Progress(parameters, state, [*history, line])
-            model_files.save_history(settings.model_dir, progress.history)
-            began = time.perf_counter()
-            if epoch % every == 0 if every else began >= next_save:
-                checkpoints.save(settings.model_dir, progress, run)
-                ended = time.perf_counter()
-                next_save = ended + 99 * (ended - began)  # saving takes 1% of the time at most
-            show_epoch(bar, line)
-        return progress, True
-    except KeyboardInterrupt:
-        return progress, False
-    finally:
-        bar.close()
+        sums = STRATEGIES[now.strategy](train_rdd, parameters, now, epoch)
+    except ValueError:  # what a reduce says of an RDD without elements
+        raise UserError(
+            f"the mini-batch of epoch {epoch} is empty: --fraction {now.fraction:g} of the "
+            "training images is less than one; give a larger fraction or more images"
+        ) from None
+    gradients = with_weight_decay(mean_gradients(sums), parameters, now.weight_decay)
+    step = OPTIMIZERS[now.optimizer]
+    parameters, state = step(parameters, gradients, state, now.learning_rate, epoch)
+    seconds = time.perf_counter() - start
+    line = Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds)
+    return Progress(parameters, state, [*history, line])
 
 
 def settings_of_epoch(settings: argparse.Namespace, history: list[Epoch]) -> argparse.Namespace:
     """The settings with the learning rate that the bold driver has come to, if it drives."""
-    if not settings.bold_driver:
-        return settings
-    rate = bold_driver(settings.learning_rate, [epoch.cost for epoch in history])
-    return argparse.Namespace(**{**vars(settings), "learning_rate": rate})
-
-
-def one_epoch(
-    train_rdd: RDD, parameters: Parameters, state: State, settings: argparse.Namespace, epoch: int
-) -> tuple[Sums, Parameters, State]:
-    """The sums over a mini-batch, and the parameters and the optimizer's state after its step.
-
-    Raises UserError if the mini-batch is empty.
-    """
-    try:
-        sums = STRATEGIES[settings.strategy](train_rdd, parameters, settings, epoch)
-    except ValueError:  # what a reduce says of an RDD without elements
-        raise UserError(
-            f"the mini-batch of epoch {epoch} is empty: --fraction {settings.fraction:g} of the "
-            "training images is less than one; give a larger fraction or more images"
-        ) from None
-    gradients = with_weight_decay(mean_gradients(sums), parameters, settings.weight_decay)
-    step = OPTIMIZERS[settings.optimizer]
-    return sums, *step(parameters, gradients, state, settings.learning_rate, epoch)
+    now = copy.copy(settings)
+    if now.bold_driver:
+        now.learning_rate = bold_driver(now.learning_rate, [epoch.cost for epoch in history])
+    return now
 
 
 def progress_bar(done: int, epochs: int) -> tqdm:
@@ -181,20 +171,12 @@ def show_epoch(bar: tqdm, epoch: Epoch) -> None:
         bar.update()
 
 
-def save_model(folder: str, progress: Progress, run: dict) -> None:
-    """All that a run leaves in its model folder. Raises UserError."""
-    checkpoints.save(folder, progress, run)
-    model_files.save_history(folder, progress.history)
-    model_files.save_parameters(folder, progress.parameters)
-    model_files.save_json(folder, model_files.SETTINGS, run)
-
-
 def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict:
     """What settings.json says: everything that the result depends on."""
     told = {name: value for name, value in vars(settings).items() if name != "resume"}
     return {
         "data": {"name": split.name, "place": split.place, "sha256": split.sha256},
-        "images": split.count,
+        "images": split.size,
         "settings": told,
         "versions": model_files.versions(),
     }
@@ -239,35 +221,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say; returns 0, or 130 when Ctrl-C ended it early, results saved."""
     settings = arguments().parse_args(argv)
     place = data_loader.find_data(settings.data)
-    outputs = len(settings.digits)
-    initial = initial_parameters(settings.seed, settings.hidden, outputs, settings.dtype)
     with spark_context("train") as spark:
         most = IMAGES_IN_PARTITION[settings.strategy]
         split = data_loader.load(spark, place, "train", settings.digits, settings.partitions, most)
         settings.partitions = split.blocks.getNumPartitions()
+        outputs = len(split.digits)
         print(
-            f"{split.name}: {split.count:,} images of {outputs} digits in {settings.partitions} "
+            f"{split.name}: {split.size:,} images of {outputs} digits in {settings.partitions} "
             f"partitions; network 784-{settings.hidden}-{outputs}",
             flush=True,
         )
-        train_rdd = split.blocks
-        if settings.strategy == "maps":
-            train_rdd = data_loader.image_label_pairs(split, settings.dtype)
-        run, start = describe_run(settings, split), Progress(initial, {}, [])
-        if settings.resume:
-            start = checkpoints.resume(settings.model_dir, run) or start
-        else:
-            checkpoints.warn_of_unfinished(settings.model_dir)
-        progress, finished = run_epochs(train_rdd, start, settings, run)
-        if not progress.history:
-            raise KeyboardInterrupt  # before the first epoch had ended: there is nothing to save
-        save_model(settings.model_dir, progress, run)
-        parameters, _, history = progress
-        figures.draw_training(settings.plots_dir, history, initial, parameters, split.name)
+        initial = initial_parameters(settings.seed, settings.hidden, outputs, settings.dtype)
+        run = describe_run(settings, split)
+        start = checkpoints.start(settings.model_dir, run, initial, settings.resume)
+        saver = checkpoints.Saver(settings.model_dir, run, settings.checkpoint_every)
+        progress = run_epochs(rdd_of_strategy(split, settings), start, settings, saver)
+        done = len(progress.history)
+        if done == 0:  # Ctrl-C came before the end of the first epoch
+            print("stopped in the first epoch: nothing to save", file=sys.stderr)
+            return 130
+        saver.run_ended(progress)
+        figures.draw_training(
+            settings.plots_dir, progress.history, initial, progress.parameters, split.name
+        )
+    finished = done == settings.epochs
     if not finished:
-        print(f"stopped after epoch {len(history)} of {settings.epochs}; --resume goes on there")
+        print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")
     print(f"saved {settings.model_dir} and {settings.plots_dir}")
     return 0 if finished else 130
+
+
+def rdd_of_strategy(split: data_loader.Split, settings: argparse.Namespace) -> RDD:
+    """What the strategy's epochs run on: pairs (image, label), or blocks of them."""
+    if settings.strategy == "maps":
+        return data_loader.image_label_pairs(split, settings.dtype)
+    return split.blocks
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import data_loader
 import nn_math
 import train
 from images import blocks
+from results.checkpoints import Progress
 from runtime.spark import spark_context
 
 AVERAGING = contenders.settings(
@@ -38,12 +39,12 @@ LBFGS_ITERATIONS = 100
 
 def ours(rdd, settings: argparse.Namespace, X_test, y_test) -> list[tuple[float, float]]:
     """(seconds of training, test accuracy) after each epoch."""
-    parameters, state, spent, points = nn_math.initial_parameters(1, 64, 10), {}, 0.0, []
+    progress, spent, points = Progress(nn_math.initial_parameters(1, 64, 10), {}, []), 0.0, []
     for epoch in range(1, settings.epochs + 1):
         start = time.perf_counter()
-        _, parameters, state = train.one_epoch(rdd, parameters, state, settings, epoch)
+        progress = train.one_epoch(rdd, progress, settings, epoch)
         spent += time.perf_counter() - start
-        right = nn_math.correct(nn_math.forward(X_test, parameters)[-1], y_test)
+        right = nn_math.correct(nn_math.forward(X_test, progress.parameters)[-1], y_test)
         points.append((spent, right / len(y_test)))
     return points
 

@@ -19,6 +19,7 @@ import data_loader
 import nn_math
 import predict
 import train
+from results.checkpoints import Progress
 from runtime.spark import spark_context
 
 
@@ -34,19 +35,18 @@ def main() -> None:
         test_rdd = data_loader.image_label_pairs(test, "float32")
         for seed in range(1, options.seeds + 1):
             settings = contenders.settings(strategy="partitions", seed=seed)
-            parameters, state = nn_math.initial_parameters(seed, 64, 2), {}
+            progress = Progress(nn_math.initial_parameters(seed, 64, 2), {}, [])
             for epoch in range(1, settings.epochs + 1):
-                sums, parameters, state = train.one_epoch(
-                    split.blocks, parameters, state, settings, epoch
-                )
+                progress = train.one_epoch(split.blocks, progress, settings, epoch)
+            parameters, last = progress.parameters, progress.history[-1]
             scores = predict.metrics(*predict.score(test_rdd, parameters), [0, 1])
             classes = scores["classes"].values()
             worst = min(s[name] for s in classes for name in ("precision", "recall", "f1"))
             rows.append(
                 {
                     "name": str(seed),
-                    "cost": sums.E / sums.n,
-                    "training": sums.Acc / sums.n,
+                    "cost": last.cost,
+                    "training": last.accuracy,
                     "test": scores["accuracy"],
                     "worst": worst,
                 }

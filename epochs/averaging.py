@@ -6,7 +6,7 @@ study with Apache Spark" (VLDB Journal 2021).
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyspark import RDD
 
@@ -30,7 +30,7 @@ def averaging_epoch(
     p = broadcast(blocks.context, parameters)
     alpha, decay = settings.learning_rate, settings.weight_decay
 
-    def learn(partition: int, own: Iterator[Block]) -> Iterator[tuple[int, Sums]]:
+    def learn(partition: int, own: Iterable[Block]) -> Iterator[tuple[int, Sums]]:
         local, error, right, met = p.value, 0.0, 0, 0
         for number, (images, labels) in enumerate(own):
             chance = random_stream(settings.seed, epoch, partition, number)

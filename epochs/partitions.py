@@ -6,7 +6,7 @@ each partition hands in one tuple of sums.
 
 import argparse
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pyspark import RDD
 
@@ -24,7 +24,7 @@ def partitions_epoch(
     """The sums over the mini-batch of `epoch`. Raises ValueError if the mini-batch is empty."""
     p = broadcast(blocks.context, parameters)
 
-    def partial_sums(partition: int, own: Iterator[Block]) -> Iterator[tuple[int, Sums]]:
+    def partial_sums(partition: int, own: Iterable[Block]) -> Iterator[tuple[int, Sums]]:
         sums = None
         for number, block in enumerate(own):
             chance = random_stream(settings.seed, epoch, partition, number)

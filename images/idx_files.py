@@ -50,8 +50,9 @@ def read_pair(
 
     Raises UserError, with a name, if one of them is not as above or if their counts differ.
     """
-    (images_name, images), (labels_name, labels) = images_file, labels_file
-    images, labels = read_images(images, images_name), read_labels(labels, labels_name)
+    (images_name, images_content), (labels_name, labels_content) = images_file, labels_file
+    images = read_images(images_content, images_name)
+    labels = read_labels(labels_content, labels_name)
     if len(images) != len(labels):
         raise UserError(
             f"{images_name}: {len(images)} images but {len(labels)} labels in {labels_name}; "
@@ -73,7 +74,7 @@ def pack(values: np.ndarray) -> bytes:
 def sha256(values: np.ndarray) -> str:
     """The SHA-256 of the unpacked IDX file that holds these images or labels."""
     digest = hashlib.sha256(_header(values))
-    digest.update(np.ascontiguousarray(values))
+    digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 

@@ -60,11 +60,11 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # harmless flaws of a file
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
-                image.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
-                image = ImageOps.exif_transpose(with_eight_bits(image)).convert("RGBA")
+            with Image.open(path, formats=FORMATS) as file:
+                file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
+                image = ImageOps.exif_transpose(with_eight_bits(file)).convert("RGBA")
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        limit = f"{Image.MAX_IMAGE_PIXELS / 1e6:.0f} million pixels"
+        limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels"
         raise UserError(f"{path}: larger than {limit}; cut the digit out or shrink it") from None
     except PermissionError:
         raise UserError(f"{path}: no permission to read it") from None

@@ -41,7 +41,7 @@ def find(folder: str, names: tuple[str, str]) -> dict[Key, str]:
 
     Raises UserError where a shard is missing, is there twice or lacks one of its files.
     """
-    found = {}
+    found: dict[Key, str] = {}
     for name in storage.names(folder):
         key = _key(name, names)
         if key in found:
@@ -65,7 +65,8 @@ def count_digits(
 
     def count_in(file: File) -> str | list[int]:
         try:
-            labels = idx_files.read_labels(*reversed(file[1]))
+            _, (name, content) = file
+            labels = idx_files.read_labels(content, name)
             return np.bincount(labels, minlength=10).tolist()
         except UserError as error:
             return str(error)
@@ -134,7 +135,9 @@ def _name(names: tuple[str, str], shard: int, kind: int) -> str:
 def _key(name: str, names: tuple[str, str]) -> Key | None:
     """Which shard a file belongs to, and as what; None if to none."""
     match = re.fullmatch(r"(.+)-(\d{5})(?:\.gz)?", name, re.ASCII)
-    return (int(match[2]), names.index(match[1])) if match and match[1] in names else None
+    if match is None or match[1] not in names:
+        return None
+    return int(match[2]), names.index(match[1])
 
 
 def _count(found: dict[Key, str]) -> int:
@@ -149,14 +152,17 @@ def _files(
     if storage.is_uri(folder):
         # Spark reads a folder's files in an order of its own: sort them.
         kinds = {names[kind] for _, kind in found}
-        return (
-            spark.binaryFiles(storage.pattern(folder, f"{{{','.join(kinds)}}}-[0-9]*"))
-            .map(lambda file: (file[0].rpartition("/")[2], file[1]))
-            .map(lambda file: (_key(file[0], names), (storage.join(folder, file[0]), file[1])))
-            .filter(lambda file: file[0])
-            .repartitionAndSortWithinPartitions(
-                partitions, lambda key: key[0] * partitions // shards
-            )
+
+        def keyed(file: tuple[str, bytes]) -> Iterator[File]:
+            place, content = file
+            name = place.rpartition("/")[2]
+            key = _key(name, names)
+            if key is not None:
+                yield key, (storage.join(folder, name), content)
+
+        files = spark.binaryFiles(storage.pattern(folder, f"{{{','.join(kinds)}}}-[0-9]*"))
+        return files.flatMap(keyed).repartitionAndSortWithinPartitions(
+            partitions, lambda key: key[0] * partitions // shards
         )
     shipped, absolute = spark.broadcast(found), os.path.abspath(folder)
 

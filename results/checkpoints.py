@@ -5,6 +5,7 @@ optimizer's state, the history (the bold driver's rate follows from it) and what
 """
 
 import json
+import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,6 +28,49 @@ class Progress(NamedTuple):
     parameters: Parameters
     state: State
     history: list[Epoch]
+
+
+class Saver:
+    """Saves a run as it goes: its history after each epoch, a checkpoint when one is due.
+
+    `run` is what settings.json says. A checkpoint is due every so many epochs (`every`); for None
+    as often as it takes at most a hundredth of the time.
+    """
+
+    def __init__(self, folder: str, run: dict[str, Any], every: int | None) -> None:
+        self.folder, self.run, self.every = folder, run, every
+        self.next_save = 0.0
+
+    def epoch_ended(self, progress: Progress) -> None:
+        """Save what is due. Raises UserError if it cannot be written."""
+        model_files.save_history(self.folder, progress.history)
+        began = time.perf_counter()
+        if self.every is None:
+            due = began >= self.next_save
+        else:
+            due = len(progress.history) % self.every == 0
+        if due:
+            save(self.folder, progress, self.run)
+            ended = time.perf_counter()
+            self.next_save = ended + 99 * (ended - began)
+
+    def run_ended(self, progress: Progress) -> None:
+        """Save all that a run leaves in its model folder. Raises UserError."""
+        save(self.folder, progress, self.run)
+        model_files.save_history(self.folder, progress.history)
+        model_files.save_parameters(self.folder, progress.parameters)
+        model_files.save_json(self.folder, model_files.SETTINGS, self.run)
+
+
+def start(folder: str, run: dict[str, Any], initial: Parameters, resumed: bool) -> Progress:
+    """Where a run starts: with its initial parameters, or after the checkpoint that it resumes.
+
+    Says so where that is not what one would expect. Raises UserError as `resume` does.
+    """
+    if not resumed:
+        warn_of_unfinished(folder)
+        return Progress(initial, {}, [])
+    return resume(folder, run) or Progress(initial, {}, [])
 
 
 def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:

@@ -107,8 +107,8 @@ def confusion_matrix(confusion: np.ndarray, digits: Sequence[int], title: str) -
     for (row, column), count in np.ndenumerate(confusion):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(digits)), digits)
-    axes.set_yticks(range(len(digits)), digits)
+    axes.set_xticks(range(len(digits)), map(str, digits))
+    axes.set_yticks(range(len(digits)), map(str, digits))
     axes.set_xlabel("largest output")
     axes.set_ylabel("true digit")
     axes.set_title(f"Which digit was taken for which\n{title}", fontsize=11, parse_math=False)

@@ -55,7 +55,7 @@ def check_parameters(parameters: Parameters, place: str) -> None:
     """Raise UserError, with `place` in it, unless shapes fit and all numbers are finite floats."""
     W1, B1, W2, B2 = parameters
     hidden, outputs = B1.shape[-1] if B1.ndim else 0, B2.shape[-1] if B2.ndim else 0
-    expected = Parameters((784, hidden), (1, hidden), (hidden, outputs), (1, outputs))
+    expected = (784, hidden), (1, hidden), (hidden, outputs), (1, outputs)
     for name, array, shape in zip(Parameters._fields, parameters, expected, strict=True):
         if array.shape != shape or 0 in shape:
             raise UserError(f"{place}: {name} has shape {array.shape} where {shape} belongs")
@@ -70,7 +70,7 @@ def save_history(folder: str, history: Sequence[Epoch]) -> None:
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
     lines.writerow(Epoch._fields)
-    lines.writerows(epoch._replace(seconds=f"{epoch.seconds:.6f}") for epoch in history)
+    lines.writerows((*epoch[:-1], f"{epoch.seconds:.6f}") for epoch in history)
     storage.write(storage.join(folder, HISTORY), text.getvalue().encode())
 
 
@@ -106,7 +106,7 @@ def versions() -> dict[str, str]:
     }
 
 
-def npz(arrays: dict[str, np.ndarray]) -> bytes:
+def npz(arrays: dict[str, Any]) -> bytes:
     """The bytes of an .npz file of these arrays."""
     content = io.BytesIO()
     np.savez(content, **arrays)

@@ -4,8 +4,8 @@ import argparse
 import functools
 import math
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable
+from typing import NoReturn, ParamSpec
 
 
 class UserError(Exception):
@@ -17,19 +17,19 @@ DATA_HELP = (
     "nothing else; `offline`: digits drawn from fonts"
 )
 
-Main = Callable[[Sequence[str] | None], int]
+P = ParamSpec("P")
 
 
-def exit_status(main: Main) -> Main:
+def exit_status(main: Callable[P, int]) -> Callable[P, int]:
     """Wrap main(argv) so that it returns 0, or 1 after a line of what went wrong, 130 after Ctrl-C.
 
     Unusable arguments leave through argparse, with one line and status 2.
     """
 
     @functools.wraps(main)
-    def wrapped(argv: Sequence[str] | None = None) -> int:
+    def wrapped(*args: P.args, **named: P.kwargs) -> int:
         try:
-            return main(argv)
+            return main(*args, **named)
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

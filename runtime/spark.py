@@ -81,14 +81,18 @@ def _told_plainly():
 
 
 def _java_answers() -> bool:
+    jvm = SparkContext._jvm
+    if jvm is None:
+        return False
     try:
-        return SparkContext._jvm.java.lang.System.nanoTime() > 0
+        return jvm.java.lang.System.nanoTime() > 0
     except (Py4JError, ConnectionError, TypeError):
         return False
 
 
 def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
     """Silence what logs the traceback of a failed task, which the job's own exception tells too."""
+    assert context._jvm is not None, "Java runs"
     log4j = context._jvm.org.apache.logging.log4j
     with suppress(TypeError, Py4JError):  # a Spark that logs by other means only says more
         for name in classes:
@@ -126,7 +130,8 @@ def _settings(name: str) -> SparkConf:
     conf = SparkConf().setAppName(name)
     conf.setIfMissing("spark.master", "local[*]")
     conf.setIfMissing("spark.ui.showConsoleProgress", "false")
-    if conf.get("spark.master").startswith("local"):
+    assert SparkContext._jvm is not None, "Java runs"
+    if conf.get("spark.master", "").startswith("local"):
         conf.setIfMissing("spark.driver.host", "127.0.0.1")
         conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
         if SparkContext._jvm.java.lang.System.getenv("SPARK_LOCAL_IP") is None:

@@ -58,7 +58,7 @@ def test_zeros_and_ones_of_mnist_have_the_published_counts(splits, part):
     pairs = image_label_pairs(splits[part], "float32")
     labels = pairs.map(lambda pair: tuple(pair[1][0].tolist())).countByValue()
     assert labels == dict(zip([(1.0, 0.0), (0.0, 1.0)], COUNTS[part], strict=True))
-    assert splits[part].count == sum(COUNTS[part])
+    assert splits[part].size == sum(COUNTS[part])
 
 
 @pytest.mark.parametrize("part", COUNTS)
@@ -84,7 +84,7 @@ def test_a_label_is_the_position_of_its_digit_among_those_asked_for(spark, small
     split = load(spark, small_mnist, "test", digits)
     images, positions = chosen(small_mnist, "test", digits)
     assert_same(joined(split.blocks), (images, positions))
-    assert (split.digits, split.count) == (tuple(digits), len(images))
+    assert (split.digits, split.size) == (tuple(digits), len(images))
     for (x, y), image, position in zip(
         image_label_pairs(split, "float64").collect(), images, positions, strict=True
     ):
@@ -171,12 +171,12 @@ def test_cached_blocks_take_a_byte_a_pixel_at_most(spark, splits):
     assert blocks.count() == 8
     (info,) = [one for one in spark._jsc.sc().getRDDStorageInfo() if one.id() == blocks.id()]
     assert info.numCachedPartitions() == 8
-    assert 0 < info.memSize() <= 1.05 * splits["train"].count * 784
+    assert 0 < info.memSize() <= 1.05 * splits["train"].size * 784
 
 
 def test_offline_digits_are_never_called_mnist(spark):
     split = load(spark, "offline", "test", [0, 1])
-    assert split.count == sum(COUNTS["test"])
+    assert split.size == sum(COUNTS["test"])
     assert "not MNIST" in split.name and not split.sha256
 
 
@@ -200,7 +200,7 @@ def test_a_missing_file_is_named_with_its_folder(spark, small_mnist, tmp_path, n
     place = shutil.copytree(small_mnist, tmp_path / "data")
     (place / name).unlink()
     assert f"{place}: {name} (or {name}.gz) is missing" in refusal(spark, place, "train", [0, 1])
-    assert load(spark, str(place), "test", [0, 1]).count > 0, "the test set is whole"
+    assert load(spark, str(place), "test", [0, 1]).size > 0, "the test set is whole"
 
 
 def test_files_that_do_not_belong_together_are_told_by_their_counts(spark, small_mnist, tmp_path):
@@ -228,14 +228,14 @@ def downloads(monkeypatch, tmp_path, small_mnist):
     """A working folder without data; how a download will end ("fails" or "works"); its calls."""
     monkeypatch.chdir(tmp_path)
 
-    def download(folder, *_):
+    def download_mnist(folder, *_):
         calls.append(str(folder))
         if outcome == ["fails"]:
             raise UserError("no mirror serves train-images-idx3-ubyte.gz: no network")
         shutil.copytree(small_mnist, folder, dirs_exist_ok=True)
 
     calls, outcome = [], ["fails"]
-    monkeypatch.setattr(download, "download_mnist", download)
+    monkeypatch.setattr(download, "download_mnist", download_mnist)
     return outcome, calls
 
 

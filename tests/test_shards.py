@@ -71,13 +71,13 @@ def test_every_image_is_there_once_and_in_order(spark, made, small_mnist, partit
     assert_same(joined(split.blocks), raw_files(small_mnist, "train"))
     sizes = split.blocks.mapPartitions(lambda own: [sum(len(b[1]) for b in own)]).collect()
     assert min(sizes) >= 85 * (SHARDS // partitions)
-    assert split.count == 600
+    assert split.size == 600
 
 
 def test_some_digits_of_shards_are_those_of_the_whole_set(spark, made, small_mnist):
     split, whole = load(spark, made, [3, 7]), load(spark, small_mnist, [3, 7])
     assert_same(joined(split.blocks), joined(whole.blocks))
-    assert (split.count, split.digits) == (whole.count, whole.digits)
+    assert (split.size, split.digits) == (whole.size, whole.digits)
 
 
 def test_gzipped_and_plain_shards_may_stand_together(spark, folder, small_mnist):
@@ -107,7 +107,7 @@ def test_a_shard_without_any_of_the_digits_is_no_mistake(spark, folder, without_
     for name, values in zip(NAMES, (images, labels), strict=True):
         (folder / f"{name}-{SHARDS:05}").write_bytes(idx_files.encode(values))
     after = load(spark, folder, [0, 1], SHARDS + 1)
-    assert after.count == before.count
+    assert after.size == before.size
     assert_same(joined(after.blocks), joined(before.blocks))
     for strategy in train.STRATEGIES:
         words = ["--data", folder, "--strategy", strategy, "--epochs", 1, "--partitions", 8]

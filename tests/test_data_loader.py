@@ -46,7 +46,7 @@ def assert_same(found, expected):
 
 @pytest.fixture(scope="module")
 def splits(spark, mnist):
-    """The article's data: digits 0 and 1 of real MNIST."""
+    """The article's data: digits 0 and 1."""
     both = {part: load(spark, mnist, part, [0, 1]) for part in COUNTS}
     yield both
     for split in both.values():
@@ -54,7 +54,7 @@ def splits(spark, mnist):
 
 
 @pytest.mark.parametrize("part", COUNTS)
-def test_zeros_and_ones_of_mnist_have_the_published_counts(splits, part):
+def test_zeros_and_ones_of_mnist_have_the_published_counts(real_mnist, splits, part):
     pairs = image_label_pairs(splits[part], "float32")
     labels = pairs.map(lambda pair: tuple(pair[1][0].tolist())).countByValue()
     assert labels == dict(zip([(1.0, 0.0), (0.0, 1.0)], COUNTS[part], strict=True))
@@ -149,16 +149,16 @@ def test_a_folder_can_be_given_as_a_uri(spark, small_mnist):
     assert (by_uri.sha256, by_uri.name) == (by_path.sha256, Path(small_mnist).as_uri())
 
 
-def test_published_bits_are_named_mnist_with_their_hashes(splits):
+def test_published_bits_are_named_mnist_with_their_hashes(real_mnist, splits):
     for part, split in splits.items():
         expected = {name: download.SHA256[name] for name in data_loader.IDX_NAMES[part]}
         assert (split.name, split.sha256) == ("MNIST", expected)
 
 
 @pytest.mark.parametrize("changed", data_loader.IDX_NAMES["test"])
-def test_one_other_bit_and_it_is_no_longer_called_mnist(spark, mnist, tmp_path, changed):
+def test_one_other_bit_and_it_is_no_longer_called_mnist(spark, real_mnist, tmp_path, changed):
     for name in data_loader.IDX_NAMES["test"]:
-        content = bytearray(gzip.open(Path(mnist, f"{name}.gz")).read())
+        content = bytearray(gzip.open(Path(real_mnist, f"{name}.gz")).read())
         content[-1] ^= name == changed
         (tmp_path / name).write_bytes(content)
     split = load(spark, str(tmp_path), "test", [0, 1])

@@ -1,7 +1,7 @@
 import contextlib
 import gzip
+import hashlib
 import http.server
-import os
 import socket
 import threading
 import time
@@ -15,8 +15,6 @@ from images import download
 from images.download import SHA256, SIZES, download_mnist
 from runtime.command_line import UserError
 
-ROOT = Path(__file__).resolve().parent.parent
-MNIST = Path(os.environ.get("MNIST_DATA", ROOT.parent / "shared" / "mnist"))
 NAMES = [f"{name}.gz" for name in SHA256]
 FIRST, LABELS = NAMES[0], NAMES[-1]
 PATIENCE = 0.5  # seconds for each mirror in the tests of slow ones
@@ -25,10 +23,16 @@ Answer = Callable[[http.server.BaseHTTPRequestHandler, str], None]
 
 
 @pytest.fixture(scope="module")
-def mnist() -> dict[str, bytes]:
-    missing = [name for name in NAMES if not (MNIST / name).is_file()]
-    assert not missing, f"{MNIST} lacks {missing}: set MNIST_DATA to a folder with MNIST's files"
-    return {name: (MNIST / name).read_bytes() for name in NAMES}
+def files(mnist) -> Iterator[dict[str, bytes]]:
+    """The four files by name; what stands in for MNIST where it is not here has its sizes too."""
+    contents = {name: Path(mnist, name).read_bytes() for name in NAMES}
+    hashes = {
+        Path(name).stem: hashlib.sha256(gzip.decompress(content)).hexdigest()
+        for name, content in contents.items()
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(download, "SHA256", hashes)
+        yield contents
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +45,10 @@ def no_proxy(monkeypatch):
 
 
 @pytest.fixture
-def labels_only(monkeypatch):
+def labels_only(files, monkeypatch):
     """Let MNIST consist of its smallest file, where a test is about what befalls one file."""
     name = Path(LABELS).stem
-    monkeypatch.setattr(download, "SHA256", {name: SHA256[name]})
+    monkeypatch.setattr(download, "SHA256", {name: download.SHA256[name]})
 
 
 @contextlib.contextmanager
@@ -112,16 +116,16 @@ def failure(folder: Path, *mirrors: str, timeout: float = 5.0) -> str:
     return str(caught.value)
 
 
-def test_four_files_arrive_byte_for_byte_and_nothing_else(tmp_path, mnist):
+def test_four_files_arrive_byte_for_byte_and_nothing_else(tmp_path, files):
     folder = tmp_path / "data" / "mnist"
-    with mirror(serving(mnist)) as (url, asked):
+    with mirror(serving(files)) as (url, asked):
         download_mnist(folder, [url])
     assert asked == NAMES
-    assert {path.name: path.read_bytes() for path in folder.iterdir()} == mnist
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
 
 
-def test_a_file_that_a_mirror_compressed_again_is_welcome(tmp_path, mnist, labels_only):
-    content = gzip.decompress(mnist[LABELS])
+def test_a_file_that_a_mirror_compressed_again_is_welcome(tmp_path, files, labels_only):
+    content = gzip.decompress(files[LABELS])
     again = gzip.compress(content[:5000], 0) + gzip.compress(content[5000:], 0)  # and larger
     assert len(again) > len(content)
     with mirror(always(again)) as (url, _):
@@ -129,19 +133,19 @@ def test_a_file_that_a_mirror_compressed_again_is_welcome(tmp_path, mnist, label
     assert (tmp_path / LABELS).read_bytes() == again
 
 
-def test_wrong_content_on_the_first_mirror_leads_to_the_second(tmp_path, mnist):
-    wrong = dict(zip(NAMES, reversed(mnist.values()), strict=True))
-    with mirror(serving(wrong)) as (bad, asked_bad), mirror(serving(mnist)) as (good, asked_good):
+def test_wrong_content_on_the_first_mirror_leads_to_the_second(tmp_path, files):
+    wrong = dict(zip(NAMES, reversed(files.values()), strict=True))
+    with mirror(serving(wrong)) as (bad, asked_bad), mirror(serving(files)) as (good, asked_good):
         download_mnist(tmp_path, [bad, good])
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == mnist
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
     assert asked_bad == [FIRST], "a mirror that failed is asked again before one that served"
     assert asked_good == NAMES
 
 
-def test_where_every_mirror_is_wrong_the_error_says_why_and_nothing_is_left(tmp_path, mnist):
+def test_where_every_mirror_is_wrong_the_error_says_why_and_nothing_is_left(tmp_path, files):
     folder = tmp_path / "mnist"
     with (
-        mirror(always(mnist[LABELS])) as (other, asked),
+        mirror(always(files[LABELS])) as (other, asked),
         mirror(always(b"<html>Please log in</html>")) as (page, _),
         mirror(lambda handler, name: handler.send_error(404)) as (empty, _),
     ):
@@ -155,29 +159,29 @@ def test_where_every_mirror_is_wrong_the_error_says_why_and_nothing_is_left(tmp_
     assert not folder.exists()
 
 
-def test_a_person_keeps_a_folder_and_the_files_that_arrived_before_a_failure(tmp_path, mnist):
-    with mirror(serving(mnist | {LABELS: b""})) as (url, _):
+def test_a_person_keeps_a_folder_and_the_files_that_arrived_before_a_failure(tmp_path, files):
+    with mirror(serving(files | {LABELS: b""})) as (url, _):
         assert LABELS in failure(tmp_path, url)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(set(NAMES) - {LABELS})
 
 
 @pytest.mark.parametrize("announced", ["the whole length", "the cut length"])
-def test_a_body_cut_short_is_refused(tmp_path, mnist, announced):
-    body = mnist[FIRST][:100_000]
-    length = len(mnist[FIRST]) if announced == "the whole length" else len(body)
+def test_a_body_cut_short_is_refused(tmp_path, files, announced):
+    body = files[FIRST][:100_000]
+    length = len(files[FIRST]) if announced == "the whole length" else len(body)
     with mirror(lambda handler, name: send(handler, body, length)) as (url, _):
         assert f"{url} sent no gzip file, or one that is cut short" in failure(tmp_path, url)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_damaged_body_is_refused(tmp_path, mnist, labels_only):
-    body = mnist[LABELS]
+def test_a_damaged_body_is_refused(tmp_path, files, labels_only):
+    body = files[LABELS]
     damaged = body[:1000] + bytes(200) + body[1200:]
     with mirror(always(damaged)) as (url, _):
         assert f"{url} sent no gzip file, or one that is cut short" in failure(tmp_path, url)
 
 
-def test_a_gzip_bomb_is_refused_one_byte_beyond_the_size(tmp_path, mnist, labels_only, monkeypatch):
+def test_a_gzip_bomb_is_refused_one_byte_beyond_the_size(tmp_path, files, labels_only, monkeypatch):
     decompressed = []
     read = gzip.GzipFile.read
 
@@ -187,7 +191,7 @@ def test_a_gzip_bomb_is_refused_one_byte_beyond_the_size(tmp_path, mnist, labels
         return block
 
     monkeypatch.setattr(gzip.GzipFile, "read", counted)
-    bomb = gzip.compress(gzip.decompress(mnist[LABELS]) + bytes(50_000_000))
+    bomb = gzip.compress(gzip.decompress(files[LABELS]) + bytes(50_000_000))
     with mirror(always(bomb)) as (url, _):
         assert f"{url} sent content with the wrong SHA-256" in failure(tmp_path, url)
     assert sum(decompressed) == SIZES[Path(LABELS).stem] + 1
@@ -213,13 +217,13 @@ def test_a_body_far_too_long_is_refused_and_the_connection_closed(tmp_path, labe
 
 
 @pytest.mark.parametrize("before", [0, 1_000_000])  # 1 MB buys 50 s, were it not for the cap
-def test_a_mirror_that_drips_is_given_up_and_the_connection_closed(tmp_path, mnist, before):
+def test_a_mirror_that_drips_is_given_up_and_the_connection_closed(tmp_path, files, before):
     closed = threading.Event()
 
     def answer(handler, name):
-        send(handler, mnist[FIRST][:before], length=len(mnist[FIRST]))
+        send(handler, files[FIRST][:before], length=len(files[FIRST]))
         try:
-            trickle(handler, mnist[FIRST][before : before + 500], size=1, pause=0.01)
+            trickle(handler, files[FIRST][before : before + 500], size=1, pause=0.01)
         except ConnectionError:
             closed.set()
 
@@ -233,18 +237,18 @@ def test_a_mirror_that_drips_is_given_up_and_the_connection_closed(tmp_path, mni
 
 
 def test_a_mirror_above_the_slowest_rate_may_take_longer_than_its_share(
-    tmp_path, mnist, labels_only, monkeypatch
+    tmp_path, files, labels_only, monkeypatch
 ):
     def answer(handler, name):
-        send(handler, b"", length=len(mnist[name]))
-        trickle(handler, mnist[name], size=300, pause=0.05)
+        send(handler, b"", length=len(files[name]))
+        trickle(handler, files[name], size=300, pause=0.05)
 
     monkeypatch.setattr(download, "SLOWEST", 500)
     start = time.monotonic()
     with mirror(answer) as (url, _):
         download_mnist(tmp_path, [url], timeout=PATIENCE)
     assert time.monotonic() - start > PATIENCE
-    assert (tmp_path / LABELS).read_bytes() == mnist[LABELS]
+    assert (tmp_path / LABELS).read_bytes() == files[LABELS]
 
 
 def test_silent_mirrors_share_one_time_out(tmp_path):
@@ -271,8 +275,8 @@ def test_a_name_look_up_that_hangs_ends_in_the_time_out_too(tmp_path, monkeypatc
     assert f"did not answer for {PATIENCE} s" in text
 
 
-def test_a_dead_mirror_is_waited_for_once(tmp_path, mnist):
-    with silent_mirror() as dead, mirror(serving(mnist)) as (good, _):
+def test_a_dead_mirror_is_waited_for_once(tmp_path, files):
+    with silent_mirror() as dead, mirror(serving(files)) as (good, _):
         start = time.monotonic()
         download_mnist(tmp_path, [dead, good], timeout=4 * PATIENCE)
         assert time.monotonic() - start < 2 * (2 * PATIENCE) + 1.5
@@ -292,62 +296,63 @@ def test_an_answer_that_is_not_http_is_one_clean_line(tmp_path):
     assert f"{url} broke HTTP's rules (BadStatusLine)" in text and text.isprintable()
 
 
-@pytest.mark.parametrize("url", [MNIST.as_uri(), "ftp://127.0.0.1/mnist/"])
-def test_only_http_and_https_addresses_are_opened(tmp_path, url):
+@pytest.mark.parametrize("url", ["{folder}", "ftp://127.0.0.1/mnist/"])
+def test_only_http_and_https_addresses_are_opened(tmp_path, mnist, url):
+    url = url.format(folder=Path(mnist).as_uri())
     assert f"{url} is not an http or https address" in failure(tmp_path, url)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_proxy_of_the_environment_is_used(tmp_path, mnist, labels_only, monkeypatch):
+def test_a_proxy_of_the_environment_is_used(tmp_path, files, labels_only, monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
-    with mirror(serving(mnist)) as (proxy, asked):
+    with mirror(serving(files)) as (proxy, asked):
         monkeypatch.setenv("http_proxy", proxy)
         download_mnist(tmp_path, [closed_mirror()])
     assert asked == [LABELS]
 
 
-def test_good_files_are_not_fetched_again_and_a_corrupt_one_is_replaced(tmp_path, mnist):
+def test_good_files_are_not_fetched_again_and_a_corrupt_one_is_replaced(tmp_path, files):
     for name in NAMES:
-        (tmp_path / name).write_bytes(mnist[name])
-    (tmp_path / LABELS).write_bytes(mnist[LABELS][:-1])
-    with mirror(serving(mnist)) as (url, asked):
+        (tmp_path / name).write_bytes(files[name])
+    (tmp_path / LABELS).write_bytes(files[LABELS][:-1])
+    with mirror(serving(files)) as (url, asked):
         download_mnist(tmp_path, [url])
         assert asked == [LABELS]
         download_mnist(tmp_path, [url])
         assert asked == [LABELS]
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == mnist
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
-def test_an_existing_file_stays_until_a_better_one_is_there(tmp_path, mnist):
+def test_an_existing_file_stays_until_a_better_one_is_there(tmp_path, files):
     (tmp_path / FIRST).write_bytes(b"an older attempt")
-    with mirror(always(mnist[LABELS])) as (url, _):
+    with mirror(always(files[LABELS])) as (url, _):
         failure(tmp_path, url)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
         FIRST: b"an older attempt"
     }
 
 
-def test_ctrl_c_leaves_no_half_file(tmp_path, mnist, monkeypatch):
+def test_ctrl_c_leaves_no_half_file(tmp_path, files, monkeypatch):
     def interrupted(self, n=1):
         assert list(tmp_path.glob("*.part")), "the file is not written beside its place"
         raise KeyboardInterrupt
 
     monkeypatch.setattr(download.tqdm, "update", interrupted)
-    with mirror(serving(mnist)) as (url, _), pytest.raises(KeyboardInterrupt):
+    with mirror(serving(files)) as (url, _), pytest.raises(KeyboardInterrupt):
         download_mnist(tmp_path, [url])
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_made_is_named_and_no_mirror_asked(tmp_path, mnist):
+def test_a_folder_that_cannot_be_made_is_named_and_no_mirror_asked(tmp_path, files):
     (tmp_path / "file").write_text("")
-    with mirror(serving(mnist)) as (url, asked):
+    with mirror(serving(files)) as (url, asked):
         text = failure(tmp_path / "file" / "mnist", url)
     assert str(tmp_path / "file" / "mnist") in text and "--data FOLDER" in text
     assert not asked
 
 
-def test_no_bar_is_drawn_where_stderr_is_no_terminal(tmp_path, mnist, labels_only, capfd):
-    with mirror(serving(mnist)) as (url, _):
+def test_no_bar_is_drawn_where_stderr_is_no_terminal(tmp_path, files, labels_only, capfd):
+    with mirror(serving(files)) as (url, _):
         download_mnist(tmp_path, [url])
     assert capfd.readouterr() == ("", "")

@@ -67,10 +67,10 @@ def test_gzip_files_of_several_members_are_read_whole():
 
 
 @pytest.mark.parametrize(("part", "count"), [("train", 60_000), ("t10k", 10_000)])
-def test_real_mnist_has_the_published_counts_and_hashes(mnist, part, count):
+def test_real_mnist_has_the_published_counts_and_hashes(real_mnist, part, count):
     for kind, shape in (("images-idx3", (count, 784)), ("labels-idx1", (count,))):
         name = f"{part}-{kind}-ubyte"
-        content = Path(mnist, f"{name}.gz").read_bytes()
+        content = Path(real_mnist, f"{name}.gz").read_bytes()
         values = READERS[kind[:6]](content, name)
         assert values.shape == shape
         assert idx_files.sha256(values) == SHA256[name]

@@ -1,10 +1,10 @@
 import gzip
-import os
 import struct
 import subprocess
 import sys
 import time
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +15,22 @@ from images.own import read_digit
 from runtime.command_line import UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-MNIST = Path(os.environ.get("MNIST_DATA", ROOT.parent / "shared" / "mnist"))
 BEIGE, BLUE, WOOD = (238, 225, 200), (40, 60, 150), (70, 50, 40)
 
 
-def idx(name: str, header: int) -> np.ndarray:
-    path = MNIST / name
-    if not path.is_file():
-        pytest.fail(f"these tests need MNIST: {path} is missing; set MNIST_DATA to its folder")
-    return np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8, offset=header)
+@pytest.fixture(scope="module")
+def idx(mnist) -> Callable[[str, int], np.ndarray]:
+    """Gives the values of a file, behind a header of so many bytes."""
+
+    def read_values(name: str, header: int) -> np.ndarray:
+        content = gzip.decompress(Path(mnist, name).read_bytes())
+        return np.frombuffer(content, np.uint8, offset=header)
+
+    return read_values
 
 
 @pytest.fixture(scope="module")
-def mnist_test() -> tuple[np.ndarray, np.ndarray]:
+def mnist_test(idx) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, 28, 28) and labels (n,) of MNIST's test set."""
     images = idx("t10k-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
     return images, idx("t10k-labels-idx1-ubyte.gz", 8)
@@ -41,7 +44,7 @@ def hundred(mnist_test) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def classify(mnist_test):
+def classify(idx, mnist_test):
     """A 784-64-10 network trained on MNIST as it is: gives the digits of images."""
     n = 30_000
     images = idx("train-images-idx3-ubyte.gz", 16).reshape(-1, 784)[:n].astype(np.float32) / 255

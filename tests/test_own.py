@@ -158,7 +158,7 @@ def test_mnist_off_centre_on_a_larger_canvas_keeps_its_class(classify, hundred, 
     assert agreements(classify, hundred, pictures, read) >= 98
 
 
-def test_mnist_at_its_own_size_comes_back_as_it_was(hundred, read):
+def test_mnist_at_its_own_size_comes_back_as_it_was(real_mnist, hundred, read):
     farthest = [np.abs(read(Image.fromarray(x)).astype(int) - x).max() for x in hundred]
     assert np.sum(np.array(farthest) <= 1) >= 99
 

@@ -65,7 +65,7 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
 
 
 def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[Answer]]:
-    """The answers to the first images of the test set, and those of the largest error E."""
+    """The answers to the first images of the test set, and the mistakes of the largest error E."""
     from runtime.spark import broadcast
 
     shared = broadcast(test_rdd.context, parameters)
@@ -77,7 +77,8 @@ def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[A
 
     try:
         answers = test_rdd.map(answer)
-        worst = answers.takeOrdered(IMAGES_ON_A_PAGE, key=lambda answer: -answer.E)
+        mistakes = answers.filter(lambda answer: answer.Y.argmax() != answer.truth)
+        worst = mistakes.takeOrdered(IMAGES_ON_A_PAGE, key=lambda mistake: -mistake.E)
         return answers.take(IMAGES_ON_A_PAGE), worst
     finally:
         shared.destroy()
@@ -120,7 +121,9 @@ def score_test_set(options: argparse.Namespace) -> int:
         report = {"data": split.name, "images": split.size, **scores}
         model_files.save_json(options.model_dir, model_files.METRICS, report)
         first, worst = pages(test_rdd, parameters)
-        figures.draw_scores(options.plots_dir, confusion, first, worst, digits, split.name)
+        network = f"784-{parameters.B1.size}-{len(digits)}"
+        title = figures.title_of(split.name, digits, network)
+        figures.draw_scores(options.plots_dir, confusion, first, worst, digits, title)
     print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores))
     print(f"saved {options.model_dir} and {options.plots_dir}")

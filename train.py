@@ -226,9 +226,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         split = data_loader.load(spark, place, "train", settings.digits, settings.partitions, most)
         settings.partitions = split.blocks.getNumPartitions()
         outputs = len(split.digits)
+        network = f"784-{settings.hidden}-{outputs}"
         print(
             f"{split.name}: {split.size:,} images of {outputs} digits in {settings.partitions} "
-            f"partitions; network 784-{settings.hidden}-{outputs}",
+            f"partitions; network {network}",
             flush=True,
         )
         initial = initial_parameters(settings.seed, settings.hidden, outputs, settings.dtype)
@@ -241,9 +242,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("stopped in the first epoch: nothing to save", file=sys.stderr)
             return 130
         saver.run_ended(progress)
-        figures.draw_training(
-            settings.plots_dir, progress.history, initial, progress.parameters, split.name
-        )
+        title = figures.title_of(split.name, settings.digits, settings.strategy, network)
+        change = progress.parameters.W1 - initial.W1
+        figures.draw_training(settings.plots_dir, progress.history, change, outputs, title)
     finished = done == settings.epochs
     if not finished:
         print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")

@@ -3,40 +3,56 @@
 import io
 import math
 import os
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Callable, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from nn_math import Parameters
 from results.model_files import Epoch
 from runtime import storage
 
-INK, GRID_LINES = "#1f4e79", "#d9d9d9"
+INK, PALE_INK, WRONG, GRID_LINES = "#1f4e79", "#7f7f7f", "#c0392b", "#d9d9d9"
 MOST_UNITS = 400  # in one figure
+MARGIN, LINE = 0.1, 0.19  # inches: around what is drawn, and from a line of text to the next
+
+
+def title_of(data: str, digits: Sequence[int], *words: str) -> str:
+    """What every figure of a run says: its data set, its digits, and what else the caller knows."""
+    named = f"digits {', '.join(map(str, digits[:-1]))} and {digits[-1]}"
+    return ", ".join([data, "all ten digits" if len(digits) == 10 else named, *words])
 
 
 def draw_training(
-    folder: str, history: Sequence[Epoch], initial: Parameters, trained: Parameters, title: str
+    folder: str, history: Sequence[Epoch], change: np.ndarray, outputs: int, title: str
 ) -> None:
-    """cost.png, accuracy.png and hidden_units.png, put into `folder`."""
+    """cost.png, accuracy.png and hidden_units.png, put into `folder`.
+
+    change: W1 - initial W1, (784, hidden units); outputs: how many digits there are to choose from.
+    """
     _save(folder, "cost.png", cost_curve(history, title))
-    _save(folder, "accuracy.png", accuracy_curve(history, title))
-    _save(folder, "hidden_units.png", hidden_units(trained.W1 - initial.W1, title))
+    _save(folder, "accuracy.png", accuracy_curve(history, outputs, title))
+    _save(folder, "hidden_units.png", hidden_units(change, title))
 
 
 def cost_curve(history: Sequence[Epoch], title: str) -> Figure:
     """The mean error of an image in each epoch's mini-batch."""
-    figure, axes = _curve(history, [epoch.cost for epoch in history], f"Cost, {title}")
+    figure, axes = _curve(history, [epoch.cost for epoch in history], f"Cost\n{title}")
     axes.set_ylabel("cost: mean of ½ Σ (Y − y*)²")
     axes.set_ylim(bottom=0)
     return figure
 
 
-def accuracy_curve(history: Sequence[Epoch], title: str) -> Figure:
-    """The share of right answers in each epoch's mini-batch."""
-    figure, axes = _curve(history, [epoch.accuracy for epoch in history], f"Accuracy, {title}")
+def accuracy_curve(history: Sequence[Epoch], outputs: int, title: str) -> Figure:
+    """The share of right answers in each epoch's mini-batch, above that of one who guesses."""
+    figure, axes = _curve(history, [epoch.accuracy for epoch in history], f"Accuracy\n{title}")
+    chance, at = 1 / outputs, axes.get_yaxis_transform()
+    axes.axhline(chance, color=PALE_INK, linestyle="--", linewidth=1)
+    said = f"chance: 1 in {outputs}"
+    axes.text(1, chance + 0.01, said, transform=at, ha="right", color=PALE_INK, fontsize=9)
     axes.set_ylabel("accuracy on the mini-batch")
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -58,15 +74,18 @@ def hidden_units(change: np.ndarray, title: str) -> Figure:
     for unit in range(shown):
         top, left = 30 * (unit // columns), 30 * (unit % columns)
         mosaic[top : top + 28, left : left + 28] = change[:, unit].reshape(28, 28)
-    figure = Figure(figsize=(max(4.5, 0.9 * columns + 1), 0.9 * rows + 0.9), layout="constrained")
-    axes = figure.subplots()
+    side = min(max(7.2 / columns, 0.5), 1.8)  # inches of a picture: few are large, many are legible
+    width, height, scale = side * columns, side * rows, 1.3
+    which = f"{units}" if shown == units else f"first {shown} of {units}"
+    heading = f"What the {which} hidden units have learned\n{title}"
+    figure, axes_at = _sheet(width + scale, height, heading)
+    axes = axes_at(0, 0, width, height)
     axes.axis("off")
     largest = float(np.quantile(np.abs(change), 0.998)) or 1.0
     image = axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-    figure.colorbar(image, ax=axes, label="change of the weight", shrink=0.7, extend="both")
-    which = f"{units}" if shown == units else f"first {shown} of {units}"
-    heading = f"What the {which} hidden units have learned\n{title}"
-    figure.suptitle(heading, fontsize=11, parse_math=False)
+    bar = axes_at(width + 0.15, 0.1 * height, 0.2, 0.8 * height)
+    ticks = MaxNLocator(nbins=max(2, min(8, int(2 * height))), symmetric=True)
+    figure.colorbar(image, cax=bar, label="change of the weight", extend="both", ticks=ticks)
     return figure
 
 
@@ -74,34 +93,43 @@ def draw_scores(
     folder: str,
     confusion: np.ndarray,
     first: Sequence,
-    worst: Sequence,
+    mistakes: Sequence,
     digits: Sequence[int],
     title: str,
 ) -> None:
     """confusion_matrix.png, predictions.png and mistakes.png, put into `folder`.
 
-    confusion (k, k): row truth, column prediction. first, worst: answers with x, Y, truth.
+    confusion (k, k): row truth, column prediction. first, mistakes: answers with x, Y, truth.
     """
     _save(folder, "confusion_matrix.png", confusion_matrix(confusion, digits, title))
-    _save(folder, "predictions.png", answers(first, digits, f"The first test images, {title}"))
-    heading = f"The test images of the largest error, {title}"
-    _save(folder, "mistakes.png", answers(worst, digits, heading))
+    _save(folder, "predictions.png", answers(first, digits, f"The first test images\n{title}"))
+    heading = f"{mistakes_in_words(confusion, len(mistakes))}\n{title}"
+    _save(folder, "mistakes.png", answers(mistakes, digits, heading))
+
+
+def mistakes_in_words(confusion: np.ndarray, shown: int) -> str:
+    """How many of the answers that a confusion matrix counts are wrong, and which are shown."""
+    images = int(confusion.sum())
+    wrong = images - int(confusion.trace())
+    if wrong == 0:
+        return f"No mistake in {images:,} test images"
+    if wrong == shown:
+        return f"All mistakes ({wrong}) in {images:,} test images"
+    return f"The {shown} mistakes of the largest error, of {wrong:,} in {images:,} test images"
 
 
 def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, int, float]]) -> None:
     """inputs.png: what the network saw of each file (pixels (1, 784)), and what it answered."""
-    captions = [
-        f"{os.path.basename(file)}\n{digit} ({output:.2f})" for file, _, digit, output in seen
-    ]
+    captions = [f"{_name_of(file)}\n{digit} ({output:.2f})" for file, _, digit, output in seen]
     pictures = [pixels for _, pixels, _, _ in seen]
     _save(folder, "inputs.png", page(pictures, captions, "What the network saw, and its answer"))
 
 
 def confusion_matrix(confusion: np.ndarray, digits: Sequence[int], title: str) -> Figure:
     """How often each digit was taken for which; colours by the share of the true digit."""
-    side = max(4.2, 0.62 * len(digits) + 1.6)
-    figure = Figure(figsize=(side, side), layout="constrained")
-    axes = figure.subplots()
+    side = max(3.4, 0.62 * len(digits))
+    figure, axes_at = _sheet(side + 0.6, side + 0.5, f"Which digit was taken for which\n{title}")
+    axes = axes_at(0.5, 0, side, side)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion):
@@ -111,7 +139,6 @@ def confusion_matrix(confusion: np.ndarray, digits: Sequence[int], title: str) -
     axes.set_yticks(range(len(digits)), map(str, digits))
     axes.set_xlabel("largest output")
     axes.set_ylabel("true digit")
-    axes.set_title(f"Which digit was taken for which\n{title}", fontsize=11, parse_math=False)
     return figure
 
 
@@ -122,7 +149,7 @@ def answers(shown: Sequence, digits: Sequence[int], title: str) -> Figure:
         predicted = int(answer.Y.argmax())
         truth = digits[answer.truth]
         captions.append(f"says {digits[predicted]} ({answer.Y[predicted]:.2f})\ntruth {truth}")
-        colours.append("black" if predicted == answer.truth else "#c0392b")
+        colours.append("black" if predicted == answer.truth else WRONG)
     return page([answer.x for answer in shown], captions, title, colours)
 
 
@@ -132,32 +159,75 @@ def page(
     title: str,
     colours: Sequence[str] | None = None,
 ) -> Figure:
-    """Pictures of 784 pixels, five in a row, each under its caption."""
-    columns = min(5, len(pictures))
+    """Pictures of 784 pixels, five in a row, each under its caption. There may be none."""
+    columns = max(1, min(5, len(pictures)))
     rows = math.ceil(len(pictures) / columns)
-    figure = Figure(figsize=(max(4.5, 1.5 * columns), 1.95 * rows + 0.5), layout="constrained")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.axis("off")
-    colours = colours or ["black"] * len(pictures)
-    for axes, picture, caption, colour in zip(grid.flat, pictures, captions, colours, strict=False):
+    side, gap = 1.4, 0.15
+    above = 0.16 * max((caption.count("\n") + 1 for caption in captions), default=0)
+    width = max(4.5, columns * (side + gap) - gap)
+    indent = (width - columns * (side + gap) + gap) / 2
+    figure, axes_at = _sheet(width, rows * (above + side + gap), title)
+    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        row, column = divmod(place, columns)
+        left, top = indent + column * (side + gap), row * (above + side + gap) + above
+        axes = axes_at(left, top, side, side)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color(GRID_LINES)
         axes.imshow(picture.reshape(28, 28), cmap="gray_r")
-        axes.set_title(caption, fontsize=9, color=colour, parse_math=False)
-    figure.suptitle(title, fontsize=11, parse_math=False)
+        colour = colours[place] if colours else "black"
+        text = axes.set_title(caption, fontsize=9, pad=4, color=colour, parse_math=False)
+        _fit(text, side + gap / 2)
     return figure
 
 
-def _curve(history: Sequence[Epoch], values: Sequence[float], title: str):
-    figure = Figure(figsize=(6.4, 4), layout="constrained")
-    axes = figure.subplots()
+def _curve(history: Sequence[Epoch], values: Sequence[float], heading: str) -> tuple[Figure, Axes]:
+    figure, axes_at = _sheet(6.4, 3.8, heading)
+    axes = axes_at(0.65, 0.05, 5.6, 3.25)
     epochs = [epoch.epoch for epoch in history]
     axes.plot(epochs, values, color=INK, marker="o" if len(epochs) <= 60 else None, markersize=3)
-    axes.set_title(title, fontsize=11, parse_math=False)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.grid(color=GRID_LINES)
     axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def _sheet(
+    width: float, height: float, heading: str
+) -> tuple[Figure, Callable[[float, float, float, float], Axes]]:
+    """A figure with room of width x height inches under its heading, whose lines are wrapped.
+
+    The function puts axes there: inches from the left and from the top of the room, width, height.
+    """
+    most = int(11 * width)  # letters in a line
+    lines = [part for line in heading.split("\n") for part in textwrap.wrap(line, most) or [""]]
+    top = MARGIN + LINE * len(lines) + MARGIN
+    whole_width, whole_height = width + 2 * MARGIN, top + height + MARGIN
+    figure = Figure(figsize=(whole_width, whole_height))
+    place = {"y": 1 - MARGIN / whole_height, "va": "top", "fontsize": 11, "parse_math": False}
+    _fit(figure.suptitle("\n".join(lines), **place), width)
+
+    def axes_at(left: float, down: float, wide: float, high: float) -> Axes:
+        bottom = whole_height - top - down - high
+        x, y = (MARGIN + left) / whole_width, bottom / whole_height
+        return figure.add_axes((x, y, wide / whole_width, high / whole_height))
+
+    return figure, axes_at
+
+
+def _fit(text: Text, width: float) -> None:
+    """Make a text smaller that is wider than so many inches."""
+    own_width = text.get_window_extent().width / text.figure.dpi
+    text.set_fontsize(float(text.get_fontsize()) * width / max(width, own_width))
+
+
+def _name_of(file: str) -> str:
+    """The name of a file in one or two lines of at most 24 letters: a long one loses its middle."""
+    name = os.path.basename(file)
+    if len(name) > 48:
+        name = f"{name[:32]}…{name[-15:]}"
+    first = len(name) if len(name) <= 24 else math.ceil(len(name) / 2)
+    return f"{name[:first]}\n{name[first:]}".rstrip("\n")
 
 
 def _save(folder: str, name: str, figure: Figure) -> None:

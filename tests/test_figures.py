@@ -2,12 +2,12 @@ import itertools
 import struct
 import warnings
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.text import Text
 
 from images import offline_digits
 from nn_math import initial_parameters
@@ -15,6 +15,7 @@ from results import figures
 from results.model_files import Epoch
 
 NAMES = ["MNIST", offline_digits.NAME, "/home/someone/data folder/half of MNIST, digits 2 to 5"]
+NAMES += ["/" + 200 * "W"]
 FILES = ["accuracy.png", "cost.png", "hidden_units.png"]
 
 
@@ -28,15 +29,34 @@ def hidden_units(units: int):
     return lambda title: figures.hidden_units(initial_parameters(1, units, 2).W1, title)
 
 
+class Answer(NamedTuple):
+    x: np.ndarray
+    Y: np.ndarray
+    truth: int
+
+
+def some_answers(count: int) -> list[Answer]:
+    rng = np.random.default_rng(count)
+    return [Answer(rng.random(784), rng.random(10), number % 10) for number in range(count)]
+
+
 EVERY_FIGURE = pytest.mark.parametrize(
     "draw",
     [
         lambda title: figures.cost_curve(history(3), title),
-        lambda title: figures.accuracy_curve(history(3), title),
+        lambda title: figures.accuracy_curve(history(3), 2, title),
         hidden_units(1),
         hidden_units(7),
+        hidden_units(300),
+        lambda title: figures.confusion_matrix(np.eye(10, dtype=int), range(10), title),
+        lambda title: figures.answers(some_answers(0), range(10), title),
+        lambda title: figures.answers(some_answers(1), range(10), title),
+        lambda title: figures.answers(some_answers(15), range(10), title),
     ],
-    ids=["cost", "accuracy", "1 hidden unit", "7 hidden units"],
+    ids=[
+        *("cost", "accuracy", "1 hidden unit", "7 hidden units", "300 hidden units"),
+        *("confusion matrix", "no answer", "1 answer", "15 answers"),
+    ],
 )
 
 
@@ -57,10 +77,10 @@ def png_size(content: bytes) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("epochs", "hidden"), [(1, 1), (50, 64), (500, 7), (2, 100)])
 def test_a_run_draws_three_whole_images_without_a_warning(tmp_path, epochs, hidden):
-    initial, trained = (initial_parameters(seed, hidden, 2) for seed in (1, 2))
+    change = initial_parameters(1, hidden, 2).W1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures.draw_training(str(tmp_path / "plots"), history(epochs), initial, trained, "MNIST")
+        figures.draw_training(str(tmp_path / "plots"), history(epochs), change, 2, "MNIST")
     drawn = sorted((tmp_path / "plots").iterdir())
     assert [path.name for path in drawn] == FILES
     for path in drawn:
@@ -68,8 +88,8 @@ def test_a_run_draws_three_whole_images_without_a_warning(tmp_path, epochs, hidd
 
 
 def test_figures_can_go_to_a_uri(spark, tmp_path):
-    initial, trained = (initial_parameters(seed, 2, 2) for seed in (1, 2))
-    figures.draw_training(f"file://{tmp_path}/plots", history(2), initial, trained, "MNIST")
+    change = initial_parameters(1, 2, 2).W1
+    figures.draw_training(f"file://{tmp_path}/plots", history(2), change, 2, "MNIST")
     for name in FILES:
         png_size((tmp_path / "plots" / name).read_bytes())
 
@@ -77,23 +97,36 @@ def test_figures_can_go_to_a_uri(spark, tmp_path):
 def test_a_later_run_replaces_the_figures(tmp_path):
     contents = []
     for epochs, hidden in ((3, 2), (4, 3)):
-        initial, trained = (initial_parameters(seed, hidden, 2) for seed in (1, 2))
-        figures.draw_training(str(tmp_path), history(epochs), initial, trained, "MNIST")
+        change = initial_parameters(1, hidden, 2).W1
+        figures.draw_training(str(tmp_path), history(epochs), change, 2, "MNIST")
         contents.append([(tmp_path / name).read_bytes() for name in FILES])
     assert all(one != other for one, other in zip(*contents, strict=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
 
 
+def curve(column: str, epochs: int):
+    """The figure of a column of the history, for two digits."""
+    if column == "cost":
+        return figures.cost_curve(history(epochs), "MNIST")
+    return figures.accuracy_curve(history(epochs), 2, "MNIST")
+
+
 @pytest.mark.parametrize("epochs", [1, 2, 50, 500])
 @pytest.mark.parametrize("column", ["cost", "accuracy"])
-def test_a_curve_shows_the_history_and_nothing_else(epochs, column):
-    figure = getattr(figures, f"{column}_curve")(history(epochs), "MNIST")
-    (axes,) = figure.axes
-    (line,) = axes.lines
+def test_a_curve_shows_the_history(epochs, column):
+    (axes,) = curve(column, epochs).axes
+    line = axes.lines[0]
     assert line.get_xdata().tolist() == [epoch.epoch for epoch in history(epochs)]
     assert line.get_ydata().tolist() == [getattr(epoch, column) for epoch in history(epochs)]
     low, high = axes.get_ylim()
     assert low == 0 and high >= max(line.get_ydata())
+
+
+@pytest.mark.parametrize("outputs", [2, 3, 10])
+def test_accuracy_has_a_line_where_guessing_would_be_and_cost_has_none(outputs):
+    _, chance = figures.accuracy_curve(history(3), outputs, "MNIST").axes[0].lines
+    assert list(chance.get_ydata()) == [1 / outputs, 1 / outputs]
+    assert len(curve("cost", 3).axes[0].lines) == 1
 
 
 def test_one_epoch_is_a_point_that_one_can_see():
@@ -101,13 +134,11 @@ def test_one_epoch_is_a_point_that_one_can_see():
     assert line.get_marker() not in (None, "None", "")
 
 
-@pytest.mark.parametrize(
-    ("draw_curve", "label"), [(figures.cost_curve, "cost"), (figures.accuracy_curve, "accuracy")]
-)
-def test_axes_are_labelled(draw_curve, label):
-    (axes,) = draw_curve(history(3), "MNIST").axes
+@pytest.mark.parametrize("column", ["cost", "accuracy"])
+def test_axes_are_labelled(column):
+    (axes,) = curve(column, 3).axes
     assert axes.get_xlabel() == "epoch"
-    assert label in axes.get_ylabel()
+    assert column in axes.get_ylabel()
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 3, 7, 50])
@@ -119,21 +150,85 @@ def test_epochs_are_counted_in_whole_numbers(epochs):
 
 
 def test_accuracy_is_shown_in_per_cent():
-    figure = figures.accuracy_curve(history(3), "MNIST")
+    figure = curve("accuracy", 3)
     FigureCanvasAgg(figure).draw()
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "0%" in labels and "100%" in labels
 
 
+@pytest.mark.parametrize(
+    ("digits", "said"),
+    [
+        ([0, 1], "MNIST, digits 0 and 1, maps, 784-64-2"),
+        ([2, 5, 7], "MNIST, digits 2, 5 and 7, maps, 784-64-2"),
+        (range(10), "MNIST, all ten digits, maps, 784-64-2"),
+    ],
+)
+def test_the_title_of_a_run_says_its_data_digits_strategy_and_network(digits, said):
+    assert figures.title_of("MNIST", digits, "maps", "784-64-2") == said
+
+
 @EVERY_FIGURE
-@pytest.mark.parametrize("title", NAMES, ids=["MNIST", "offline digits", "path"])
-def test_every_figure_names_its_data_set_and_nothing_of_the_name_is_cut_off(draw, title):
+@pytest.mark.parametrize("title", NAMES, ids=["MNIST", "offline digits", "path", "one long word"])
+def test_every_figure_says_its_title_and_no_text_is_cut_off(draw, title):
     figure = draw(title)
-    (text,) = [text for text in figure.findobj(Text) if title in text.get_text()]
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    box, (width, height) = text.get_window_extent(), canvas.get_width_height()
+    assert "".join(title.split()) in "".join(figure.get_suptitle().split())
+    FigureCanvasAgg(figure).draw()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
+def below_heading(figure) -> float:
+    """Inches from the heading down to the first picture or its caption."""
+    FigureCanvasAgg(figure).draw()
+    (heading,) = [text for text in figure.texts if text.get_text() == figure.get_suptitle()]
+    captions = [axes.title.get_window_extent() for axes in figure.axes if axes.get_title()]
+    pictures = [axes.bbox for axes in figure.axes if axes.images]
+    highest = max(box.y1 for box in captions + pictures)
+    return (heading.get_window_extent().y0 - highest) / figure.dpi
+
+
+@pytest.mark.parametrize("units", [1, 4, 7, 64, 300, 500])
+def test_hidden_units_are_square_and_legible_and_stand_right_under_the_heading(units):
+    figure = hidden_units(units)("MNIST")
+    assert 0 < below_heading(figure) < 0.4
+    (axes,) = [axes for axes in figure.axes if axes.images]
+    box, (rows, columns) = axes.bbox, axes.images[0].get_array().shape
+    pixel = box.width / columns / figure.dpi
+    assert box.height / rows / figure.dpi == pytest.approx(pixel)
+    assert 0.45 < 28 * pixel < 2  # inches of a unit's picture
+    assert figure.get_figwidth() < 12  # a heading of 11 points can be read beside it
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5, 6, 11, 15])
+def test_pictures_and_captions_stand_close_and_never_overlap(count):
+    names = [f"{letter * 60}.jpg" for letter in "iIMG_20240101WWW"[:count]]
+    captions = [f"{figures._name_of(name)}\n7 (0.98)" for name in names]
+    figure = figures.page([np.eye(28)] * count, captions, "What the network saw")
+    assert 0 < below_heading(figure) < 0.4
+    above = [axes.title.get_window_extent() for axes in figure.axes]
+    below = [axes.bbox for axes in figure.axes]
+    for one, other in itertools.combinations(above + below, 2):
+        assert not one.overlaps(other)
+    for start in range(5, count, 5):
+        next_row = max(box.y1 for box in above[start : start + 5])
+        assert (below[start - 5].y0 - next_row) / figure.dpi < 0.3
+
+
+@pytest.mark.parametrize(
+    ("confusion", "shown", "said"),
+    [
+        ([[980, 0], [0, 1135]], 0, "No mistake in 2,115 test images"),
+        ([[979, 1], [2, 1133]], 3, "All mistakes (3) in 2,115 test images"),
+        (
+            [[900, 80], [1000, 135]],
+            15,
+            "The 15 mistakes of the largest error, of 1,080 in 2,115 test images",
+        ),
+    ],
+)
+def test_the_page_of_mistakes_says_how_many_there_are(confusion, shown, said):
+    assert figures.mistakes_in_words(np.array(confusion), shown) == said
 
 
 @EVERY_FIGURE
@@ -161,17 +256,6 @@ def test_each_hidden_unit_is_one_picture_of_its_weights(hidden, shown):
     said = f"first {shown} of {hidden} hidden" if shown < hidden else f"the {hidden} hidden units"
     assert said in figure.get_suptitle()
     assert any("weight" in axes.get_ylabel() for axes in figure.axes), "the scale has no label"
-
-
-def test_hidden_units_show_what_training_changed(tmp_path):
-    drawn = []
-    change = initial_parameters(1, 2, 2).W1
-    for start in (np.zeros_like(change), np.rint(4 * change)):
-        initial = initial_parameters(1, 2, 2)._replace(W1=start.astype("float64"))
-        trained = initial._replace(W1=initial.W1 + change.round(3))
-        figures.draw_training(str(tmp_path), history(2), initial, trained, "MNIST")
-        drawn.append((tmp_path / "hidden_units.png").read_bytes())
-    assert drawn[0] == drawn[1]
 
 
 def test_all_hidden_units_share_one_scale_with_zero_in_the_middle():

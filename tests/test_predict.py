@@ -77,7 +77,7 @@ def test_scoring_is_one_map_and_one_reduce(spark, small_mnist, monkeypatch):
     assert confusion.sum() == 300
 
 
-def test_the_confusion_matrix_and_the_worst_images_are_those_of_numpy(spark, model, mnist):
+def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, model, mnist):
     Y, labels = outputs_in_numpy(model, mnist)
     split = data_loader.load(spark, mnist, "test", range(10))
     test_rdd = data_loader.image_label_pairs(split, "float32")
@@ -89,8 +89,22 @@ def test_the_confusion_matrix_and_the_worst_images_are_those_of_numpy(spark, mod
     first, worst = predict.pages(test_rdd, parameters)
     assert [answer.truth for answer in first] == labels[:15].tolist()
     errors = ((Y - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
+    errors[Y.argmax(axis=1) == labels] = -1  # right answers, however unsure
     np.testing.assert_allclose([a.E for a in worst], np.sort(errors)[::-1][:15], rtol=1e-4)
     assert [a.truth for a in worst[:5]] == labels[np.argsort(-errors)[:5]].tolist()
+
+
+def test_only_mistakes_are_shown_as_mistakes(spark):
+    x = np.zeros((2, 784), "float32")
+    x[:, 0] = 1, -1
+    parameters = nn_math.Parameters(
+        np.eye(784, 1), np.zeros((1, 1)), np.array([[-20.0, 20.0]]), np.array([[10.0, -10.0]])
+    )
+    pairs = [(x[:1], [0, 1]), (x[1:], [1, 0]), (x[1:], [0, 1])]  # right, right, wrong
+    test_rdd = spark.parallelize([(image, np.array([y])) for image, y in pairs], 2)
+    first, mistakes = predict.pages(test_rdd, parameters)
+    assert [len(first), len(mistakes)] == [3, 1]
+    assert mistakes[0].truth == 1 and mistakes[0].x[0] == -1
 
 
 def test_scoring_draws_three_figures_that_name_the_data_set(scored):

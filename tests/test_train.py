@@ -235,6 +235,18 @@ def test_a_short_training_on_mnist_lowers_the_cost_and_learns(spark, mnist, tmp_
     assert all(abs(epoch.batch_size - 8865) < 6 * math.sqrt(12665 * 0.7 * 0.3) for epoch in history)
 
 
+def test_a_run_draws_what_training_changed_in_the_hidden_units(run, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(train.figures, "draw_training", lambda *told: drawn.append(told))
+    assert run("--digits", "3", "7", "9", "--hidden", "2", "--epochs", "2", "--seed", "5") == 0
+    ((_, history, change, outputs, title),) = drawn
+    trained = model_files.load_parameters(str(tmp_path / "model"))
+    initial = nn_math.initial_parameters(5, 2, 3)
+    np.testing.assert_array_equal(change, trained.W1 - initial.W1)
+    assert len(history) == 2 and outputs == 3
+    assert title.endswith(", digits 3, 7 and 9, maps, 784-2-3")
+
+
 def read_history(folder) -> list[model_files.Epoch]:
     with open(folder / "history.csv") as file:
         kinds = model_files.Epoch.__annotations__.values()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-TWO_TESTS = '''
+TWO_TESTS = """
 def test_a_fact(real_mnist): ...
 def test_anything(small_mnist): ...
-'''
+"""
 
 
 @pytest.mark.parametrize(

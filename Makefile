@@ -10,14 +10,19 @@
 # Each of them first sets up what is missing (see setup.sh).
 
 PYTHON_HERE := .venv/bin/python
-# The places that training was told are where scoring has to look.
-PLACES = $$(printf '%s' '$(ARGS)' | grep -oE -e '--(data|model-dir|plots-dir)[ =][^ ]+')
+# Tracked files that may be larger than the rest; a picture or a data set need not be.
+LARGE :=
 
 .PHONY: modules.zip run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
 
+# Scoring is told the places that training was told: of ARGS, split into words by the shell, it gets
+# --data, --model-dir, --plots-dir, also shortened as argparse allows, and the words after each.
 run: .venv/program
 	@$(PYTHON_HERE) train.py $(ARGS)
-	@$(PYTHON_HERE) predict.py $(PLACES)
+	@set -- $(ARGS); for word do shift; \
+	    case $$word in --da*|--m*|--pl*) place=yes;; --*) place=no;; esac; \
+	    if [ "$$place" = yes ]; then set -- "$$@" "$$word"; fi; \
+	done; $(PYTHON_HERE) predict.py "$$@"
 
 test: .venv/tests
 	$(PYTHON_HERE) -m pytest -q $(ARGS)
@@ -39,6 +44,9 @@ lint: .venv/tests
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m mypy
 	PYTHONPATH=. .venv/bin/lint-imports
+	@large=$$(git ls-files -z -- . $(LARGE:%=':!%') | xargs -0r sh -c 'find "$$@" -size +600000c' sh); \
+	if [ -n "$$large" ]; then echo "larger than 600 KB: $$large; make it smaller, or name it in" \
+	    "LARGE in the Makefile"; exit 1; fi
 
 bench: .venv/program
 	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)

@@ -107,8 +107,9 @@ def main() -> None:
         "to_97": ("seconds to 97%", ".1f"),
         "ratio": ("to 97% / MLlib's fit", ".3f"),
     }
-    measure.save("accuracy", {"rows": rows, "curves": curves}, measure.table(rows, columns))
-    draw.accuracy(curves)
+    results = {"rows": rows, "curves": curves}
+    measure.save("accuracy", results, measure.table(rows, columns))
+    draw.accuracy(results)
 
 
 if __name__ == "__main__":

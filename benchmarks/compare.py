@@ -125,7 +125,7 @@ def main() -> None:
             text += [f"\n{len(digits)} digits, {options.rounds} rounds\n"]
             text += [measure.table(rows, COLUMNS)]
     measure.save("compare", results, "\n".join(text))
-    draw.compare({title: rows for title, rows in results.items() if title != "loading"})
+    draw.compare(results)
 
 
 if __name__ == "__main__":

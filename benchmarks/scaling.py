@@ -88,8 +88,9 @@ def main() -> None:
         "us_per_image": ("us per image of the set", ".2f"),
         "ratio": ("time / NumPy's", ".2f"),
     }
-    measure.save("scaling", {"rows": rows}, measure.table(rows, columns))
-    draw.scaling(rows)
+    results = {"rows": rows}
+    measure.save("scaling", results, measure.table(rows, columns))
+    draw.scaling(results)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
+# make docs/arguments.md   the page of all arguments, from what --help says
 # make lint    check style, types, and that imports run downwards
 # make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes)
 # make notebook   open walkthrough.ipynb
@@ -13,7 +14,7 @@ PYTHON_HERE := .venv/bin/python
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
 
-.PHONY: modules.zip run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
+.PHONY: modules.zip docs/arguments.md run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
 
 # Scoring is told the places that training was told: of ARGS, split into words by the shell, it gets
 # --data, --model-dir, --plots-dir, also shortened as argparse allows, and the words after each.
@@ -35,6 +36,9 @@ test-spark-3.5: .venv-spark-3.5/tests
 
 modules.zip: .venv/program
 	@$(PYTHON_HERE) -m runtime.modules $@
+
+docs/arguments.md: .venv/program
+	@$(PYTHON_HERE) -m docs.arguments
 
 cluster-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.demo $(ARGS)

@@ -208,8 +208,9 @@ def arguments() -> argparse.ArgumentParser:
     shard = commands.add_parser("shard", help=about, description=f"Shards: {about}.")
     option = shard.add_argument
     option("source", metavar="SRC", help=DATA_HELP)
-    option("target", metavar="DST", help="a folder, or a URI of one, without a data set in it")
-    option("--shards", type=whole_number(1, 100_000), default=64, help="of the training set")
+    option("target", metavar="DST", help="a folder or a URI of one, without a data set in it")
+    split = "how many pairs of files to split the training set into"
+    option("--shards", type=whole_number(1, 100_000), default=64, help=split)
     return parser
 
 

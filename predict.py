@@ -184,12 +184,16 @@ def arguments() -> argparse.ArgumentParser:
         description="Score the trained network on the test set, or label your own image files.",
     )
     option = parser.add_argument
-    option("images", nargs="*", metavar="IMAGE", help="files to label, one digit in each")
-    option("--data", help=f"{DATA_HELP} (default: what the model was trained on)")
-    option("--model-dir", default="model", help="where train.py left the model")
-    option("--plots-dir", default="plots", help="folder or URI for the figures")
-    option("--json", action="store_true", help="answer with one JSON object a line")
-    option("--show", action="store_true", help="draw what the network saw of each IMAGE")
+    label = "image files to label, with one digit in each; without any, score the test set"
+    option("images", nargs="*", metavar="IMAGE", help=label)
+    trained = " (default: what the model was trained on)"
+    option("--data", metavar="PLACE", help=DATA_HELP + trained)
+    model = "folder or URI where train.py left the model"
+    option("--model-dir", default="model", metavar="PLACE", help=model)
+    option("--plots-dir", default="plots", metavar="PLACE", help="folder or URI for the figures")
+    option("--json", action="store_true", help="answer with one JSON object a line for each IMAGE")
+    show = "draw what the network saw of each IMAGE into inputs.png in --plots-dir"
+    option("--show", action="store_true", help=show)
     return parser
 
 

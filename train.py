@@ -184,35 +184,74 @@ def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict
 
 def arguments() -> argparse.ArgumentParser:
     """The command line; every default is the article's."""
-    parser = Parser(prog="train.py", description="Train the article's network on Spark RDDs.")
-    option = parser.add_argument
-    search = " (default: the first there is of data/mnist, a download, offline)"
-    option("--data", help=DATA_HELP + search)
-    option("--digits", nargs="+", action=Digits, default=[0, 1], help="which to tell apart, or all")
-    option("--hidden", type=whole_number(1, 65536), default=64, help="hidden units")
-    option("--epochs", type=whole_number(1), default=50, help="mini-batches, one to an epoch")
-    option("--learning-rate", type=number_within(0, math.inf), default=0.1, help="alpha")
-    option("--fraction", type=number_within(0, 1), default=0.7, help="mini-batch / training set")
-    option("--strategy", choices=STRATEGIES, default="maps", help="how an epoch is computed")
-    option("--batch-size", type=whole_number(1), default=32, help="of a step of averaging")
-    option("--optimizer", choices=OPTIMIZERS, default="sgd", help="the driver's step")
-    option("--weight-decay", type=number_within(0, math.inf, True), default=0.0, help="L2, weights")
-    option("--bold-driver", action="store_true", help="rate +5%% if the cost fell, else halved")
-    option("--seed", type=whole_number(0), default=1, help="same seed, same bits")
+    about = "Train the article's network on Spark RDDs; every default is the article's."
+    parser = Parser(prog="train.py", description=about)
+
+    option = parser.add_argument_group("the data").add_argument
+    search = " (default: data/mnist if it is there, else a download, else drawn digits)"
+    option("--data", metavar="PLACE", help=DATA_HELP + search)
+    option(
+        "--digits",
+        nargs="+",
+        action=Digits,
+        default=[0, 1],
+        metavar="DIGIT",
+        help="the digits to tell apart: two or more, or `all`",
+    )
     option(
         "--partitions",
         type=whole_number(1),
-        help="of the training set (default: follows from the number of images)",
+        help="how many parts Spark cuts the training set into; another number gives other bits "
+        "(default: follows from the number of images)",
     )
-    option("--dtype", choices=("float32", "float64"), default="float32", help="precision")
+
+    option = parser.add_argument_group("the network").add_argument
+    option("--hidden", type=whole_number(1, 65536), default=64, help="how many hidden units")
+    precision = "how precise all numbers are"
+    option("--dtype", choices=("float32", "float64"), default="float32", help=precision)
+    same = "start of all random draws: same seed, same parameters, bit for bit"
+    option("--seed", type=whole_number(0), default=1, help=same)
+
+    option = parser.add_argument_group("the training").add_argument
+    option("--epochs", type=whole_number(1), default=50, help="how many epochs to train")
+    share = "the share of the images that an epoch draws as its mini-batch"
+    option("--fraction", type=number_within(0, 1), default=0.7, help=share)
+    option(
+        "--strategy",
+        choices=STRATEGIES,
+        default="maps",
+        help="how to compute an epoch. maps: the article's chain, image by image; partitions: the "
+        "same step, from whole blocks of images; averaging: each partition takes many small steps "
+        "on its own images, and the driver averages where they arrive",
+    )
+    small = "how many images each small step of averaging sees"
+    option("--batch-size", type=whole_number(1), default=32, help=small)
+    alpha = "alpha: how far a step goes against the gradient"
+    option("--learning-rate", type=number_within(0, math.inf), default=0.1, help=alpha)
+    option(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        default="sgd",
+        help="how the driver steps. sgd: by alpha times the gradient, as in the article; momentum: "
+        "steps gather speed; adam: each parameter has a step size of its own",
+    )
+    decay = "how strongly to pull the weights W1 and W2 towards 0 (L2)"
+    option("--weight-decay", type=number_within(0, math.inf, True), default=0.0, help=decay)
+    bold = "raise alpha by 5% after an epoch whose cost fell, halve it where the cost rose"
+    option("--bold-driver", action="store_true", help=bold)
+
+    option = parser.add_argument_group("the run and what it leaves").add_argument
     option(
         "--checkpoint-every",
         type=whole_number(1),
-        help="epochs, and the last (default: 1, or what keeps it under 1%% of the time)",
+        help="save a checkpoint after so many epochs, and after the last (default: after each, or "
+        "less often where saving would take more than 1% of the time)",
     )
-    option("--resume", action="store_true", help="go on after the last checkpoint in --model-dir")
-    option("--model-dir", default="model", help="folder or URI for parameters and history")
-    option("--plots-dir", default="plots", help="folder or URI for the figures")
+    go_on = "go on after the last checkpoint in --model-dir; start where there is none"
+    option("--resume", action="store_true", help=go_on)
+    model = "folder or URI for the parameters, the history and the checkpoint"
+    option("--model-dir", default="model", metavar="PLACE", help=model)
+    option("--plots-dir", default="plots", metavar="PLACE", help="folder or URI for the figures")
     return parser
 
 

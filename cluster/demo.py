@@ -29,8 +29,9 @@ def arguments() -> argparse.ArgumentParser:
         epilog="All other arguments go to train.py.",
     )
     option = parser.add_argument
-    option("--data", help=DATA_HELP + " (default: as train.py)")
-    option("--workers", type=whole_number(1, 64), default=2, help="of one core and 1 GiB each")
+    option("--data", metavar="PLACE", help=DATA_HELP + " (default: as train.py)")
+    workers = "how many workers to start, of one core and 1 GiB each"
+    option("--workers", type=whole_number(1, 64), default=2, help=workers)
     return parser
 
 

@@ -13,8 +13,8 @@ class UserError(Exception):
 
 
 DATA_HELP = (
-    "folder or Hadoop URI with the four IDX files of MNIST; `mnist`: data/mnist or a download, "
-    "nothing else; `offline`: digits drawn from fonts"
+    "where the images are: a folder, or a URI that Hadoop knows, with MNIST's four IDX files; "
+    "`mnist` for data/mnist or a download and nothing else; `offline` for digits drawn from fonts"
 )
 
 P = ParamSpec("P")
@@ -43,14 +43,21 @@ def exit_status(main: Callable[P, int]) -> Callable[P, int]:
     return wrapped
 
 
+def help_text(action: argparse.Action) -> str:
+    """What `--help` and docs/arguments.md say of an argument, with its default if it has one."""
+    text = action.help or ""
+    if not action.option_strings or action.nargs == 0 or action.default is None:
+        return text
+    values = action.default if isinstance(action.default, list) else [action.default]
+    return f"{text} (default: {' '.join(map(str, values))})"
+
+
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with an argument, and defaults in the help where there are."""
 
-    class _Help(argparse.ArgumentDefaultsHelpFormatter):
-        def _get_help_string(self, action: argparse.Action) -> str | None:
-            if action.default is None or action.default is False or not action.option_strings:
-                return action.help
-            return super()._get_help_string(action)
+    class _Help(argparse.HelpFormatter):
+        def _get_help_string(self, action: argparse.Action) -> str:
+            return help_text(action).replace("%", "%%")
 
     def __init__(self, **named) -> None:
         super().__init__(formatter_class=self._Help, **named)

@@ -1,0 +1,56 @@
+"""Writes docs/arguments.md: what `--help` says of each script, as tables.
+
+make docs/arguments.md
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+import data_loader
+import predict
+import train
+from cluster import demo
+from runtime.command_line import help_text
+
+PAGE = Path(__file__).with_suffix(".md")
+OPENING = "# All arguments\n\n`make docs/arguments.md` writes this page from what `--help` says."
+
+
+def page() -> str:
+    """The whole page."""
+    parsers = [script.arguments() for script in (train, predict, data_loader, demo)]
+    return "\n".join([OPENING, *(line for parser in parsers for line in section(parser)), ""])
+
+
+def section(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """The lines on one parser, a table for each group of its arguments, or on its commands."""
+    for action in parser._actions:  # argparse has no public list of them, nor of the groups
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from section(command)
+            return
+    about = " ".join(filter(None, [parser.description, parser.epilog]))
+    yield from ("", f"## {parser.prog}", "", about)
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if action.dest != "help"]
+        if actions:
+            yield from ("", f"| {group.title} | |", "| --- | --- |")
+        for action in actions:
+            yield f"| `{written(action)}` | {help_text(action)} |"
+
+
+def written(action: argparse.Action) -> str:
+    """An argument as one types it: `--epochs EPOCHS`."""
+    words = list(action.option_strings)
+    if action.choices:
+        words.append("{" + ",".join(action.choices) + "}")
+    elif action.nargs != 0:
+        words.append(str(action.metavar or action.dest.upper()))
+    if action.nargs in ("+", "*"):
+        words.append("...")
+    return " ".join(words)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())

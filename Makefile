@@ -38,7 +38,7 @@ modules.zip: .venv/program
 	@$(PYTHON_HERE) -m runtime.modules $@
 
 docs/arguments.md: .venv/program
-	@$(PYTHON_HERE) -m docs.arguments
+	@$(PYTHON_HERE) docs/arguments.py
 
 cluster-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.demo $(ARGS)

@@ -1,11 +1,11 @@
-"""Writes docs/arguments.md: what `--help` says of each script, as tables.
-
-make docs/arguments.md
-"""
+"""Writes docs/arguments.md, what `--help` says of each script as tables: make docs/arguments.md."""
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import data_loader
 import predict

@@ -1,0 +1,200 @@
+"""README.md and docs/: links lead somewhere, and what they name is there under that name."""
+
+import json
+import re
+import runpy
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import data_loader
+import nn_math
+import predict
+import train
+from cluster import demo
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SCRIPTS = {
+    script.arguments().prog.split()[-1]: script.arguments
+    for script in (train, predict, data_loader, demo)
+}
+PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
+KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
+OPTION = r"(?<![\w-])--[a-z][\w-]*"
+OF_OTHER_PROGRAMS = {"--deploy-mode", "--conf", "--py-files", "--properties", "--driver-memory"}
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@pytest.fixture(scope="module")
+def files() -> set[str]:
+    """The files of the project; outside a clone, where git cannot tell, all that are there."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode == 0:
+        return set(listed.stdout.splitlines())
+    return {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def program(files) -> str:
+    """The text of the program and of .gitignore, in which the files that it makes are named."""
+    names = [name for name in files if name.endswith(".py") and not name.startswith("tests/")]
+    return "\n".join((ROOT / name).read_text() for name in [*names, ".gitignore"])
+
+
+def blocks(text: str) -> list[str]:
+    return re.findall(r"^```\w*\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def spans(text: str) -> list[str]:
+    prose = re.sub(r"^```\w*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.findall(r"`([^`]+)`", prose)
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of each line in code blocks and of each span of code."""
+    for block in blocks(text):
+        for line in block.replace("\\\n", " ").splitlines():
+            yield shlex.split(line, comments=True)
+    for span in spans(text):
+        yield span.split()
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub makes anchors of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def named_files(text: str) -> set[str]:
+    """What looks like the name of a file, as `model/history.csv`, or of a folder, as `docs/`."""
+    found = re.findall(rf"(?<![\w*]){PATH}\.(?:{KINDS})(?![\w.])", text)
+    return {*found, *re.findall(rf"(?<![\w/:.*]){PATH}/(?=\s|$)", text, re.MULTILINE)}
+
+
+def missing(names: set[str], files: set[str], program: str) -> list[str]:
+    """The names that neither a file nor a folder of the project has, nor what the program makes."""
+
+    def is_there(name: str) -> bool:
+        if name.endswith("/"):
+            made = name.rstrip("/")
+            if any(file.startswith(name) for file in files):
+                return True
+        else:
+            made = Path(name).name
+            if name in files or (name.startswith("/") and made in files):  # on another machine
+                return True
+        return re.search(rf"(?<![\w.]){re.escape(made)}(?![\w.])", program) is not None
+
+    return sorted(name for name in names if not is_there(name))
+
+
+def test_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
+
+
+@each_page
+def test_every_link_leads_to_a_file_of_the_project_and_to_a_heading_in_it(page, files):
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text())
+    for link in links:
+        if link.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert str(target.relative_to(ROOT.resolve())) in files, link
+        assert not anchor or anchor in anchors(target), link
+
+
+@each_page
+def test_every_file_named_is_there_or_made_by_the_program(page, files, program):
+    text = page.read_text()
+    names = named_files("\n".join([*blocks(text), *spans(text)]))
+    assert missing(names, files, program) == []
+
+
+@pytest.mark.parametrize("module", [train, predict, data_loader, nn_math])
+def test_every_file_named_in_a_docstring_at_the_door_is_there(module, files, program):
+    names = named_files(module.__doc__) - {"my_digit.png"}  # a person's own
+    assert missing(names, files, program.replace(module.__doc__, "")) == []
+
+
+def test_names_that_are_nowhere_are_found_out(files, program):
+    names = named_files("`x.py` docs/x.md model/parameter.npz nowhere/ /opt/none.py docs/ train.py")
+    nowhere = ["/opt/none.py", "docs/x.md", "model/parameter.npz", "nowhere/", "x.py"]
+    assert missing(names, files, program) == nowhere
+
+
+def test_every_room_is_in_the_readme():
+    rooms = {f"`{path.parent.name}/`" for path in ROOT.glob("*/__init__.py")}
+    readme = (ROOT / "README.md").read_text()
+    assert rooms and [room for room in rooms if room not in readme] == []
+
+
+@each_page
+def test_every_make_target_named_is_in_the_makefile(page):
+    targets = re.findall(r"^([\w./-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    code = "\n".join([*blocks(page.read_text()), *spans(page.read_text())])
+    named = re.findall(r"\bmake ([\w./-]+)", code)
+    assert set(named) <= set(targets)
+
+
+@each_page
+def test_every_command_is_one_that_the_scripts_understand(page):
+    for words in commands(page.read_text()):
+        if words[:2] in (["make", "run"], ["make", "cluster-demo"]):
+            told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]
+            parser = {"run": train, "cluster-demo": demo}[words[1]].arguments()
+            _, rest = parser.parse_known_args(shlex.split(" ".join(told).strip('"')))
+            train.arguments().parse_args(rest)
+        for script in SCRIPTS.keys() & set(words):
+            arguments = words[words.index(script) + 1 :]
+            if "--" in arguments:  # before it are those of another program
+                arguments = arguments[arguments.index("--") + 1 :]
+            if arguments:
+                SCRIPTS[script]().parse_args(arguments)
+
+
+@each_page
+def test_every_option_named_in_the_text_is_one_of_some_script(page):
+    known = set(re.findall(OPTION, (ROOT / "docs" / "arguments.md").read_text()))
+    named = re.findall(OPTION, "\n".join(spans(page.read_text())))
+    assert set(named) <= known | OF_OTHER_PROGRAMS
+
+
+def test_the_page_of_arguments_is_what_the_parsers_say():
+    page = runpy.run_path(str(ROOT / "docs" / "arguments.py"))["page"]()
+    assert (ROOT / "docs" / "arguments.md").read_text() == page, "run `make docs/arguments.md`"
+
+
+@pytest.mark.parametrize(
+    ("results", "page"),
+    [
+        ("compare", "speed"),
+        ("scaling", "speed"),
+        ("accuracy", "speed"),
+        ("checkpoint_cost", "failures"),
+        ("driver_memory", "data"),
+    ],
+)
+def test_the_measured_tables_are_those_of_the_last_benchmarks(results, page):
+    measured = (ROOT / "benchmarks" / "results" / f"{results}.md").read_text().strip()
+    told = " ".join((ROOT / "docs" / f"{page}.md").read_text().split())
+    assert [line for line in measured.splitlines() if line not in told] == []
+
+
+def test_the_readme_tells_the_speed_that_the_last_benchmark_measured():
+    measured = json.loads((ROOT / "benchmarks" / "results" / "compare.json").read_text())
+    two, ten = (
+        {row["name"]: row["median_s"] for row in measured[f"{digits} digits"]} for digits in (2, 10)
+    )
+    readme = (ROOT / "README.md").read_text()
+    for way in train.STRATEGIES:
+        (row,) = re.findall(rf"^\| `{way}` \|.*$", readme, re.MULTILINE)
+        assert f" {two[way]:.3f} / {ten[way]:.3f} s " in row
+        assert (
+            way == "maps" or f" {two['maps'] / two[way]:.1f} / {ten['maps'] / ten[way]:.1f} " in row
+        )

@@ -25,7 +25,14 @@ SCRIPTS = {
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
 KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
 OPTION = r"(?<![\w-])--[a-z][\w-]*"
-OF_OTHER_PROGRAMS = {"--deploy-mode", "--conf", "--py-files", "--properties", "--driver-memory"}
+OF_OTHER_PROGRAMS = {
+    "--deploy-mode",
+    "--conf",
+    "--py-files",
+    "--properties",
+    "--driver-memory",
+    "--allow-root",
+}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 

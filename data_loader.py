@@ -12,7 +12,7 @@ import argparse
 import contextlib
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +20,8 @@ import numpy as np
 from pyspark import RDD, SparkContext
 
 from images import download, idx_files, offline_digits, shards
-from images.blocks import Block, as_rows, select_digits, split_into_blocks
+from images.blocks import Block, as_rows, select_digits, shifted, split_into_blocks
+from nn_math import random_stream
 from runtime import storage
 from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
 from runtime.spark import broadcast, spark_context
@@ -72,10 +73,11 @@ def load(
     part: str,
     digits: Sequence[int],
     partitions: int | None = None,
-    most_in_partition: int = 3000,
+    in_partition: tuple[int, int] = (1500, 3000),
 ) -> Split:
     """The blocks of one part ("train" or "test") of the data at a place, cached by Spark.
 
+    in_partition: the least and the most images of one, where no number of partitions is given.
     Only the digits asked for; a label in a block is the position of its digit in `digits`. The
     executors read a part in shards, the driver a whole one. Raises UserError if a file is missing
     or broken, or if a digit does not occur.
@@ -87,13 +89,13 @@ def load(
     else:
         found = shards.find(place, IDX_NAMES[part])
         if found:
-            return _load_shards(spark, place, part, found, digits, partitions, most_in_partition)
+            return _load_shards(spark, place, part, found, digits, partitions, in_partition)
         images, labels, hashes = read_part(place, part)
         is_mnist = all(download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
     _check_digits(np.bincount(labels, minlength=10), digits, f"the {part} set of {name}")
     images, labels = select_digits(images, labels, digits)
-    partitions = partitions or default_partitions(len(images), most_in_partition)
+    partitions = partitions or default_partitions(len(images), *in_partition)
     if partitions > len(images):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
     blocks = distribute(spark, images, labels, partitions)
@@ -107,7 +109,7 @@ def _load_shards(
     found: dict[shards.Key, str],
     digits: Sequence[int],
     partitions: int | None,
-    most_in_partition: int,
+    in_partition: tuple[int, int],
 ) -> Split:
     names = IDX_NAMES[part]
     for name in names:
@@ -118,7 +120,7 @@ def _load_shards(
     images = int(counts[:, list(digits)].sum())
     if partitions is not None and partitions > len(counts):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(counts)} shards")
-    partitions = partitions or min(len(counts), default_partitions(images, most_in_partition))
+    partitions = partitions or min(len(counts), default_partitions(images, *in_partition))
     blocks, hashes = shards.read(spark, place, names, found, digits, partitions)
     return Split(blocks, images, tuple(digits), place, place, hashes)
 
@@ -138,13 +140,13 @@ def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, part
     return spark.parallelize(range(partitions), partitions).flatMap(own_share).cache()
 
 
-def default_partitions(images: int, most: int = 3000) -> int:
+def default_partitions(images: int, least: int = 1500, most: int = 3000) -> int:
     """A number of partitions that depends on the number of images, never on the machine.
 
-    Up to 8, so that a laptop's cores are used, of at least 1,500 images; then as few as hold at
+    Up to 8, so that a laptop's cores are used, of at least `least` images; then as few as hold at
     most `most` images each, so that a task does enough to be worth its start.
     """
-    return max(1, min(8, images // 1500), math.ceil(images / most))
+    return max(1, min(8, images // least), math.ceil(images / most))
 
 
 def image_label_pairs(split: Split, dtype: str) -> RDD:
@@ -156,6 +158,43 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
         return ((X[i : i + 1], y_true[i : i + 1]) for i in range(len(X)))
 
     return split.blocks.flatMap(pairs)
+
+
+def moved(split: Split, most: int, seed: int, epoch: int) -> Split:
+    """The images as an epoch sees them: each moved by up to `most` pixels, anew in each epoch."""
+    if most == 0:
+        return split
+
+    def move(partition: int, own: Iterable[Block]) -> Iterator[Block]:
+        for number, (images, labels) in enumerate(own):
+            chance = random_stream(seed, epoch, partition, number, 1)
+            yield shifted(images, chance, most), labels
+
+    return split._replace(blocks=split.blocks.mapPartitionsWithIndex(move))
+
+
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """The images to train on, and a share to judge the training by, drawn once by the seed.
+
+    Raises UserError if one of them is empty.
+    """
+
+    def drawn(held_out: bool) -> Split:
+        def choose(partition: int, own: Iterable[Block]) -> Iterator[Block]:
+            for number, (images, labels) in enumerate(own):
+                # Epochs count from 1: their draws have other keys than this one.
+                chosen = random_stream(seed, 0, partition, number).random(len(labels)) < share
+                if not held_out:
+                    chosen = ~chosen
+                yield images[chosen], labels[chosen]
+
+        blocks = split.blocks.mapPartitionsWithIndex(choose)
+        size = blocks.map(lambda block: len(block[1])).sum()
+        if size == 0:
+            raise UserError(f"--validation {share:g}: of {split.size} images one part gets none")
+        return split._replace(blocks=blocks, size=size)
+
+    return drawn(False), drawn(True)
 
 
 def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:

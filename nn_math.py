@@ -28,20 +28,31 @@ class Parameters(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a mini-batch adds up to: the tuple after map 8, summed over n images."""
+    """What a mini-batch adds up to; the gradients are dW1, dB1, dW2, dB2 (and on, if deeper)."""
 
     E: float
-    dB2: np.ndarray
-    dW2: np.ndarray
-    dB1: np.ndarray
-    dW1: np.ndarray
+    gradients: tuple[np.ndarray, ...]
     Acc: int
     n: int
+
+
+def as_sums(summed: tuple) -> Sums:
+    """The tuple after map 8, (E, dB2, dW2, dB1, dW1, Acc, 1), summed over the mini-batch.
+
+    The maps compute the gradients backwards; here they stand in the order of their parameters.
+    """
+    E, *backwards, Acc, n = summed
+    return Sums(E, tuple(reversed(backwards)), Acc, n)
 
 
 def random_stream(seed: int, *key: int) -> np.random.Generator:
     """The random numbers of (seed, key), such as (seed, epoch, partition): always the same ones."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
+
+
+def sample_seed(seed: int, epoch: int) -> int:
+    """What `.sample` takes to draw the mini-batch of an epoch."""
+    return int(random_stream(seed, epoch).integers(2**31))
 
 
 def initial_parameters(
@@ -92,9 +103,14 @@ def output_error(
     return squared_error(Y, y_true), (Y - y_true) * sigmoid_prime(Y_hat), correct(Y, y_true)
 
 
+def input_delta(dB: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """dB W^T: the derivative by what came into a dense layer. dB (n, j), W (i, j) -> (n, i)."""
+    return dB @ W.T
+
+
 def hidden_delta(dB2: np.ndarray, W2: np.ndarray, H_hat: np.ndarray) -> np.ndarray:
     """(dB2 W2^T) * sigmoid'(H^), a row for each image (n, h): dB1 of that image (map 7)."""
-    return (dB2 @ W2.T) * sigmoid_prime(H_hat)
+    return input_delta(dB2, W2) * sigmoid_prime(H_hat)
 
 
 def weight_gradient(a: np.ndarray, delta: np.ndarray) -> np.ndarray:
@@ -105,41 +121,17 @@ def weight_gradient(a: np.ndarray, delta: np.ndarray) -> np.ndarray:
     return np.dot(a.T, delta)  # of one row eight times as fast as `@`
 
 
-def forward(X: np.ndarray, parameters: Parameters) -> tuple[np.ndarray, ...]:
-    """H^, H, Y^, Y of n images: maps 1 to 4. X (n, 784) -> (n, h), (n, h), (n, k), (n, k)."""
-    H_hat = affine(X, parameters.W1, parameters.B1)
-    H = sigmoid(H_hat)
-    Y_hat = affine(H, parameters.W2, parameters.B2)
-    return H_hat, H, Y_hat, sigmoid(Y_hat)
-
-
-def batch_sums(X: np.ndarray, y_true: np.ndarray, parameters: Parameters) -> Sums:
-    """The eight maps on n images at once, summed over them. X (n, 784), y* (n, k)."""
-    H_hat, H, Y_hat, Y = forward(X, parameters)
-    E, dB2, Acc = output_error(Y_hat, Y, y_true)
-    dB1 = hidden_delta(dB2, parameters.W2, H_hat)
-    return Sums(
-        E=E,
-        dB2=dB2.sum(axis=0, keepdims=True),
-        dW2=weight_gradient(H, dB2),
-        dB1=dB1.sum(axis=0, keepdims=True),
-        dW1=weight_gradient(X, dB1),
-        Acc=Acc,
-        n=len(X),
-    )
-
-
-def add(total: Sums, more: Sums) -> Sums:
+def add(total: tuple, more: tuple) -> tuple:
     """The reduce: adds element by element, into the arrays of `total`, which it changes.
 
     New arrays for each image would be 0.2 MB to take and to give back, every 0.1 ms.
     """
-    return Sums(*(operator.iadd(a, b) for a, b in zip(total, more, strict=True)))
+    return tuple(operator.iadd(a, b) for a, b in zip(total, more, strict=True))
 
 
-def mean_gradients(sums: Sums) -> Parameters:
-    """(sum of gradients) / n, in the order of the parameters they belong to."""
-    return Parameters(*(g / sums.n for g in (sums.dW1, sums.dB1, sums.dW2, sums.dB2)))
+def mean_gradients(sums: Sums) -> tuple[np.ndarray, ...]:
+    """(sum of gradients) / n."""
+    return tuple(gradient / sums.n for gradient in sums.gradients)
 
 
 def count_outcomes(Y: np.ndarray, y_true: np.ndarray) -> np.ndarray:

@@ -16,18 +16,16 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from images import own
-from nn_math import (
-    Parameters,
-    count_outcomes,
-    forward,
-    precision_recall_f1,
-    squared_error,
-)
+from network.sequential import forward, output_error, outputs_of, read, text_of
+from nn_math import count_outcomes, precision_recall_f1
 from results import model_files
+from results.model_files import Trained
 from runtime.command_line import DATA_HELP, Parser, UserError, exit_status
 
 if TYPE_CHECKING:  # own images are labelled without Spark
     from pyspark import RDD
+
+    from data_loader import Split
 
 IMAGES_ON_A_PAGE = 15
 
@@ -41,7 +39,7 @@ class Answer(NamedTuple):
     truth: int
 
 
-def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarray]:
+def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     """TP, FP, FN, TN of each class (k, 4), and how often each class was taken for which (k, k).
 
     One map and one reduce over pairs (x, y*). In the first, a class is predicted where its output
@@ -49,11 +47,11 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
     """
     from runtime.spark import broadcast
 
-    shared = broadcast(test_rdd.context, parameters)
+    network, shared = trained.network, broadcast(test_rdd.context, trained.parameters)
 
     def outcomes(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         x, y_true = pair
-        Y = forward(x, shared.value)[-1]
+        Y = outputs_of(network, shared.value, x)
         confusion = np.zeros((Y.shape[1], Y.shape[1]), int)
         confusion[y_true.argmax(), Y.argmax()] = 1
         return count_outcomes(Y, y_true), confusion
@@ -64,16 +62,17 @@ def score(test_rdd: "RDD", parameters: Parameters) -> tuple[np.ndarray, np.ndarr
         shared.destroy()
 
 
-def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[Answer]]:
+def pages(test_rdd: "RDD", trained: Trained) -> tuple[list[Answer], list[Answer]]:
     """The answers to the first images of the test set, and the mistakes of the largest error E."""
     from runtime.spark import broadcast
 
-    shared = broadcast(test_rdd.context, parameters)
+    network, shared = trained.network, broadcast(test_rdd.context, trained.parameters)
 
     def answer(pair: tuple[np.ndarray, np.ndarray]) -> Answer:
         x, y_true = pair
-        Y = forward(x, shared.value)[-1]
-        return Answer(x[0], Y[0], squared_error(Y, y_true), int(y_true.argmax()))
+        kept, Y = forward(network, shared.value, x)
+        E, _, _ = output_error(network, kept[-1], Y, y_true)
+        return Answer(x[0], Y[0], E, int(y_true.argmax()))
 
     try:
         answers = test_rdd.map(answer)
@@ -82,6 +81,19 @@ def pages(test_rdd: "RDD", parameters: Parameters) -> tuple[list[Answer], list[A
         return answers.take(IMAGES_ON_A_PAGE), worst
     finally:
         shared.destroy()
+
+
+def predict(trained: Trained, X: np.ndarray) -> np.ndarray:
+    """The outputs Y (n, k) for n images X (n, 784), pixels in [0, 1]."""
+    return outputs_of(trained.network, trained.parameters, np.atleast_2d(X))
+
+
+def evaluate(trained: Trained, split: "Split") -> dict:
+    """What metrics.json says of a network on a test set."""
+    import data_loader
+
+    test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
+    return metrics(*score(test_rdd, trained), trained.digits)
 
 
 def metrics(counts: np.ndarray, confusion: np.ndarray, digits: Sequence[int]) -> dict:
@@ -112,17 +124,17 @@ def score_test_set(options: argparse.Namespace) -> int:
     from runtime.spark import spark_context
 
     with spark_context("predict") as spark:
-        parameters, digits, place = load_model(options.model_dir)
+        trained, place = load_model(options.model_dir)
+        digits = trained.digits
         place = data_loader.find_data(options.data or place)
         split = data_loader.load(spark, place, "test", digits)
-        test_rdd = data_loader.image_label_pairs(split, str(parameters.W1.dtype))
-        counts, confusion = score(test_rdd, parameters)
+        test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
+        counts, confusion = score(test_rdd, trained)
         scores = metrics(counts, confusion, digits)
         report = {"data": split.name, "images": split.size, **scores}
         model_files.save_json(options.model_dir, model_files.METRICS, report)
-        first, worst = pages(test_rdd, parameters)
-        network = f"784-{parameters.B1.size}-{len(digits)}"
-        title = figures.title_of(split.name, digits, network)
+        first, worst = pages(test_rdd, trained)
+        title = figures.title_of(split.name, digits, text_of(trained.network))
         figures.draw_scores(options.plots_dir, confusion, first, worst, digits, title)
     print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores))
@@ -132,7 +144,8 @@ def score_test_set(options: argparse.Namespace) -> int:
 
 def label_images(options: argparse.Namespace) -> int:
     """Answer for each image file in turn; returns 0, or 1 if one of them could not be read."""
-    parameters, digits, _ = load_model(options.model_dir)
+    trained, _ = load_model(options.model_dir)
+    digits = trained.digits
     width = max(map(len, options.images))
     if not options.json:
         print(f"{'file':<{width}}  digit  " + "  ".join(f"output {digit}" for digit in digits))
@@ -144,8 +157,8 @@ def label_images(options: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr)
             status = 1
             continue
-        x = np.divide(pixels, 255, dtype=parameters.W1.dtype)
-        Y = forward(x, parameters)[-1][0]
+        x = np.divide(pixels, 255, dtype=trained.parameters[0].dtype)
+        Y = predict(trained, x)[0]
         digit = digits[int(Y.argmax())]
         seen.append((file, pixels, digit, float(Y.max())))
         if options.json:
@@ -161,20 +174,16 @@ def label_images(options: argparse.Namespace) -> int:
     return status
 
 
-def load_model(folder: str) -> tuple[Parameters, list[int], str]:
-    """The parameters, the digits that the outputs stand for, and where the training data was.
+def load_model(folder: str) -> tuple[Trained, str]:
+    """The network that a run has trained, and where its training data was.
 
-    Raises UserError unless they are whole and belong together.
+    Raises UserError unless its files are whole and belong together.
     """
-    trained = model_files.load_settings(folder)
-    parameters = model_files.load_parameters(folder)
-    digits = trained["settings"]["digits"]
-    if parameters.B2.shape[1] != len(digits):
-        raise UserError(
-            f"{folder}: the network has {parameters.B2.shape[1]} outputs but its settings name "
-            f"{len(digits)} digits; train the model again"
-        )
-    return parameters, digits, trained["data"]["place"]
+    run = model_files.load_settings(folder)
+    digits = run["settings"]["digits"]
+    network = read(run["settings"]["network"], len(digits))
+    parameters = model_files.load_parameters(folder, network)
+    return Trained(network, parameters, digits, []), run["data"]["place"]
 
 
 def arguments() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Train the article's network on Spark RDDs: eight maps and one reduce an epoch.
+"""Train a network on Spark RDDs: the article's, by eight maps and one reduce an epoch.
 
 On this machine, with all its cores:    python train.py
 On a cluster:                           spark-submit --master spark://HOST:7077 train.py
@@ -14,30 +14,36 @@ import math
 import sys
 import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pyspark import RDD
 from tqdm import tqdm
 
 import data_loader
+from data_loader import Split
 from epochs.averaging import averaging_epoch
-from epochs.partitions import partitions_epoch
-from network.optimizers import OPTIMIZERS, bold_driver, with_weight_decay
+from epochs.chain import chain_epoch
+from epochs.partitions import error_of_blocks, partitions_epoch
+from network import explain, recipes
+from network.layers import Arrays
+from network.optimizers import OPTIMIZERS, driver_step, rates_of_epoch
+from network.sequential import FORMS, Network, initial_parameters, is_article, network_of
 from nn_math import (
     Parameters,
     Sums,
     add,
     affine,
+    as_sums,
     hidden_delta,
-    initial_parameters,
     mean_gradients,
     output_error,
-    random_stream,
+    sample_seed,
     sigmoid,
     weight_gradient,
 )
 from results import checkpoints, figures, model_files
 from results.checkpoints import Progress
-from results.model_files import Epoch
+from results.model_files import Epoch, Trained, best_epoch
 from runtime.command_line import (
     DATA_HELP,
     Digits,
@@ -51,16 +57,15 @@ from runtime.spark import broadcast, spark_context
 
 
 def maps_epoch(
-    train_rdd: RDD, parameters: Parameters, settings: argparse.Namespace, epoch: int
+    train_rdd: RDD, parameters: Arrays, settings: argparse.Namespace, epoch: int
 ) -> Sums:
     """One epoch as the article has it: draw a mini-batch, eight maps, one reduce.
 
     train_rdd holds pairs (x, y*): image (1, 784), label one-hot (1, k). Returns the tuples after
     map 8, summed over the mini-batch. Raises ValueError if the mini-batch is empty.
     """
-    seed = int(random_stream(settings.seed, epoch).integers(2**31))
-    mini_batch = train_rdd.sample(False, settings.fraction, seed)
-    p = broadcast(train_rdd.context, parameters)
+    mini_batch = train_rdd.sample(False, settings.fraction, sample_seed(settings.seed, epoch))
+    p = broadcast(train_rdd.context, Parameters(*parameters))
     # fmt: off
     gradients = (
         mini_batch
@@ -83,7 +88,7 @@ def maps_epoch(
     )  # (E, dB2, dW2, dB1, dW1, Acc, 1) of each image
     # fmt: on
     try:
-        return Sums(*gradients.reduce(add))
+        return as_sums(gradients.reduce(add))
     finally:
         p.destroy()
 
@@ -93,18 +98,70 @@ def each(function: Callable) -> Callable:
     return lambda elements: function(*elements)
 
 
-# What an epoch can be: a function of (train_rdd, parameters, settings, epoch) -> Sums.
+class Strategy(NamedTuple):
+    """A way to compute an epoch: a function of (train_rdd, parameters, settings, epoch) -> Sums.
+
+    `in_partition`: the least and the most images of a partition. A task starts in about 10 ms; an
+    image takes some 150 us in the chain, 4 us in a block.
+    """
+
+    epoch: Callable[[RDD, Arrays, argparse.Namespace, int], Sums]
+    in_partition: tuple[int, int]
+
+
 STRATEGIES = {
-    "maps": maps_epoch,
-    "partitions": partitions_epoch,
-    "averaging": averaging_epoch,
+    "maps": Strategy(maps_epoch, (1500, 3000)),
+    "partitions": Strategy(partitions_epoch, (6000, 12000)),
+    "averaging": Strategy(averaging_epoch, (30000, 30000)),
 }
-# A task starts in about 10 ms; an image takes some 150 us in the chain, 4 us in a block.
-IMAGES_IN_PARTITION = {"maps": 3000, "partitions": 12000, "averaging": 12000}
+
+
+def fit(
+    network: str | Network,
+    split: Split,
+    start: Progress | None = None,
+    saver: checkpoints.Saver | None = None,
+    **options,
+) -> Trained:
+    """Train a network on the training set: a name, a text, or Sequential(Dense(256), Relu(), ...).
+
+    options: those of the command line, `epochs=5, optimizer="adam"`; what is left out follows from
+    the network. Ctrl-C ends it after the last whole epoch; the history then says how far it came.
+    Raises UserError if a mini-batch is empty, or if the network does not fit the digits.
+    """
+    settings = complete({**options, "network": network}, split.digits)
+    held_out = None
+    if settings.validation:
+        split, held_out = data_loader.hold_out(split, settings.validation, settings.seed)
+    if start is None:
+        start = Progress(initial_of(settings), {}, [])
+    progress = run_epochs(split, held_out, start, settings, saver)
+    parameters = progress.parameters
+    if settings.patience is not None and progress.history:
+        parameters = progress.state["best"]
+    return Trained(network_of(settings), parameters, list(split.digits), progress.history)
+
+
+def complete(options: dict, digits: Sequence[int]) -> argparse.Namespace:
+    """The settings of a run: what was given, the defaults, and the network's recipe."""
+    defaults = vars(arguments().parse_args([]))
+    unknown = sorted(options.keys() - defaults.keys())
+    if unknown:
+        raise UserError(f"fit has no option {unknown[0]!r}; train.py --help says them all")
+    return recipes.fill(argparse.Namespace(**{**defaults, **options, "digits": list(digits)}))
+
+
+def initial_of(settings: argparse.Namespace) -> Arrays:
+    """W1, B1, W2, B2, ... before the first epoch."""
+    return initial_parameters(network_of(settings), settings.seed, settings.dtype)
 
 
 def run_epochs(
-    train_rdd: RDD, start: Progress, settings: argparse.Namespace, saver: checkpoints.Saver
+    split: Split,
+    held_out: Split | None,
+    start: Progress,
+    settings: argparse.Namespace,
+    saver: checkpoints.Saver | None,
 ) -> Progress:
     """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C ends it early.
 
@@ -113,43 +170,75 @@ def run_epochs(
     progress = start
     with progress_bar(len(progress.history), settings.epochs) as bar:
         try:
-            for epoch in range(len(progress.history) + 1, settings.epochs + 1):
-                progress = one_epoch(train_rdd, progress, settings, epoch)
-                saver.epoch_ended(progress)
+            while not is_finished(progress.history, settings):
+                progress = one_epoch(split, held_out, progress, settings)
+                if saver is not None:
+                    saver.epoch_ended(progress)
                 show_epoch(bar, progress.history[-1])
         except KeyboardInterrupt:
             pass  # what the last whole epoch came to is the result
     return progress
 
 
+def is_finished(history: Sequence[Epoch], settings: argparse.Namespace) -> bool:
+    """Whether all epochs are over, or --patience is."""
+    if settings.patience is not None and history:
+        if len(history) - best_epoch(history) >= settings.patience:
+            return True
+    return len(history) >= settings.epochs
+
+
 def one_epoch(
-    train_rdd: RDD, progress: Progress, settings: argparse.Namespace, epoch: int
+    split: Split, held_out: Split | None, progress: Progress, settings: argparse.Namespace
 ) -> Progress:
     """An epoch and the driver's step after it. Raises UserError if the mini-batch is empty."""
     start = time.perf_counter()
     parameters, state, history = progress
+    epoch = len(history) + 1
     now = settings_of_epoch(settings, history)
     try:
-        sums = STRATEGIES[now.strategy](train_rdd, parameters, now, epoch)
+        sums = epoch_function(now)(training_rdd(split, now, epoch), parameters, now, epoch)
     except ValueError:  # what a reduce says of an RDD without elements
         raise UserError(
             f"the mini-batch of epoch {epoch} is empty: --fraction {now.fraction:g} of the "
             "training images is less than one; give a larger fraction or more images"
         ) from None
-    gradients = with_weight_decay(mean_gradients(sums), parameters, now.weight_decay)
-    step = OPTIMIZERS[now.optimizer]
-    parameters, state = step(parameters, gradients, state, now.learning_rate, epoch)
+    best = state.get("best")
+    parameters, state = driver_step(parameters, mean_gradients(sums), state, now, epoch)
     seconds = time.perf_counter() - start
     line = Epoch(epoch, sums.E / sums.n, sums.Acc / sums.n, sums.n, seconds)
-    return Progress(parameters, state, [*history, line])
+    if held_out is not None:
+        cost, accuracy = error_of_blocks(held_out.blocks, parameters, now)
+        line = line._replace(validation_cost=cost, validation_accuracy=accuracy)
+    history = [*history, line]
+    if settings.patience is not None:
+        if best is None or best_epoch(history) == epoch:
+            best = parameters
+        state = state | {"best": best}
+    return Progress(parameters, state, history)
 
 
 def settings_of_epoch(settings: argparse.Namespace, history: list[Epoch]) -> argparse.Namespace:
-    """The settings with the learning rate that the bold driver has come to, if it drives."""
+    """The settings with the learning rates at the beginning and at the end of the next epoch."""
     now = copy.copy(settings)
-    if now.bold_driver:
-        now.learning_rate = bold_driver(now.learning_rate, [epoch.cost for epoch in history])
+    costs = [epoch.cost for epoch in history]
+    now.learning_rate, now.last_rate = rates_of_epoch(settings, costs, len(history) + 1)
     return now
+
+
+def epoch_function(settings: argparse.Namespace) -> Callable:
+    """The strategy's epoch; in `maps`, other networks than the article's have their own chain."""
+    if settings.strategy == "maps" and not is_article(network_of(settings)):
+        return chain_epoch
+    return STRATEGIES[settings.strategy].epoch
+
+
+def training_rdd(split: Split, settings: argparse.Namespace, epoch: int) -> RDD:
+    """What an epoch runs on: pairs (image, label) in `maps`, else blocks of them."""
+    split = data_loader.moved(split, settings.shift, settings.seed, epoch)
+    if settings.strategy == "maps":
+        return data_loader.image_label_pairs(split, settings.dtype)
+    return split.blocks
 
 
 def progress_bar(done: int, epochs: int) -> tqdm:
@@ -160,20 +249,21 @@ def progress_bar(done: int, epochs: int) -> tqdm:
 
 def show_epoch(bar: tqdm, epoch: Epoch) -> None:
     """Tell how far along the run is: cost and accuracy of the epoch's mini-batch."""
+    said = f"cost {epoch.cost:.4f}  accuracy {epoch.accuracy:.4f}"
+    if not math.isnan(epoch.validation_cost):
+        said += f"  validation {epoch.validation_cost:.4f}  {epoch.validation_accuracy:.4f}"
     if bar.disable:
-        print(
-            f"epoch {epoch.epoch}/{bar.total}  cost {epoch.cost:.4f}  "
-            f"accuracy {epoch.accuracy:.4f}  {epoch.seconds:.2f} s",
-            flush=True,
-        )
+        print(f"epoch {epoch.epoch}/{bar.total}  {said}  {epoch.seconds:.2f} s", flush=True)
     else:
-        bar.set_postfix_str(f"cost {epoch.cost:.4f}, accuracy {epoch.accuracy:.4f}", refresh=False)
+        bar.set_postfix_str(said, refresh=False)
         bar.update()
 
 
 def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict:
     """What settings.json says: everything that the result depends on."""
-    told = {name: value for name, value in vars(settings).items() if name != "resume"}
+    told = {
+        name: value for name, value in vars(settings).items() if name not in ("resume", "explain")
+    }
     return {
         "data": {"name": split.name, "place": split.place, "sha256": split.sha256},
         "images": split.size,
@@ -183,8 +273,8 @@ def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict
 
 
 def arguments() -> argparse.ArgumentParser:
-    """The command line; every default is the article's."""
-    about = "Train the article's network on Spark RDDs; every default is the article's."
+    """The command line; the defaults train the article's network as the article does."""
+    about = "Train a network on Spark RDDs; without arguments the article's, as in the article."
     parser = Parser(prog="train.py", description=about)
 
     option = parser.add_argument_group("the data").add_argument
@@ -206,39 +296,57 @@ def arguments() -> argparse.ArgumentParser:
     )
 
     option = parser.add_argument_group("the network").add_argument
-    option("--hidden", type=whole_number(1, 65536), default=64, help="how many hidden units")
+    option(
+        "--network",
+        default="article",
+        help=f"a name ({', '.join(recipes.NETWORKS)}), which brings the settings under which it "
+        f"learns, or its layers with commas between them: {FORMS}; the last dense needs no number",
+    )
+    width = "how many hidden units the article's network has (default: 64)"
+    option("--hidden", type=whole_number(1, 65536), help=width)
+    table = "print the network's maps, its parameters and what they weigh, and train nothing"
+    option("--explain", action="store_true", help=table)
     precision = "how precise all numbers are"
     option("--dtype", choices=("float32", "float64"), default="float32", help=precision)
     same = "start of all random draws: same seed, same parameters, bit for bit"
     option("--seed", type=whole_number(0), default=1, help=same)
 
-    option = parser.add_argument_group("the training").add_argument
-    option("--epochs", type=whole_number(1), default=50, help="how many epochs to train")
-    share = "the share of the images that an epoch draws as its mini-batch"
-    option("--fraction", type=number_within(0, 1), default=0.7, help=share)
+    about = "What is not given follows from the network and the digits: see docs/speed.md."
+    option = parser.add_argument_group("the training", about).add_argument
+    option("--epochs", type=whole_number(1), help="how many epochs to train (the article: 50)")
+    share = "the share of the images that an epoch draws as its mini-batch (the article: 0.7)"
+    option("--fraction", type=number_within(0, 1), help=share)
     option(
         "--strategy",
         choices=STRATEGIES,
-        default="maps",
         help="how to compute an epoch. maps: the article's chain, image by image; partitions: the "
         "same step, from whole blocks of images; averaging: each partition takes many small steps "
         "on its own images, and the driver averages where they arrive",
     )
     small = "how many images each small step of averaging sees"
-    option("--batch-size", type=whole_number(1), default=32, help=small)
-    alpha = "alpha: how far a step goes against the gradient"
-    option("--learning-rate", type=number_within(0, math.inf), default=0.1, help=alpha)
+    option("--batch-size", type=whole_number(1), help=small)
+    alpha = "alpha: how far a step goes against the gradient (the article: 0.1)"
+    option("--learning-rate", type=number_within(0, math.inf), help=alpha)
+    fall = "whether alpha stays (constant) or falls to 0 over all epochs (linear)"
+    option("--schedule", choices=("constant", "linear"), help=fall)
     option(
         "--optimizer",
         choices=OPTIMIZERS,
-        default="sgd",
-        help="how the driver steps. sgd: by alpha times the gradient, as in the article; momentum: "
+        help="how a step is taken. sgd: by alpha times the gradient, as in the article; momentum: "
         "steps gather speed; adam: each parameter has a step size of its own",
     )
-    decay = "how strongly to pull the weights W1 and W2 towards 0 (L2)"
+    slow = "in averaging, how much of its last move the driver adds to each: from 0 to below 1"
+    option("--slow-momentum", type=number_within(0, 0.999, True), default=0.0, help=slow)
+    decay = "how strongly to pull the weights W1, W2, ... towards 0 (L2)"
     option("--weight-decay", type=number_within(0, math.inf, True), default=0.0, help=decay)
+    moved = "by how many pixels each image may be moved each way, anew in each epoch"
+    option("--shift", type=whole_number(0, 14), help=moved)
     bold = "raise alpha by 5% after an epoch whose cost fell, halve it where the cost rose"
     option("--bold-driver", action="store_true", help=bold)
+    aside = "the share of the training images to judge each epoch by instead of training on them"
+    option("--validation", type=number_within(0, 0.9, True), help=f"{aside} (default: 0)")
+    wait = "stop so many epochs after the least validation cost, and keep the parameters of then"
+    option("--patience", type=whole_number(1), help=f"{wait} (sets --validation 0.1)")
 
     option = parser.add_argument_group("the run and what it leaves").add_argument
     option(
@@ -258,44 +366,45 @@ def arguments() -> argparse.ArgumentParser:
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say; returns 0, or 130 when Ctrl-C ended it early, results saved."""
-    settings = arguments().parse_args(argv)
+    parser = arguments()
+    try:
+        settings = recipes.fill(parser.parse_args(argv))
+    except UserError as error:
+        parser.error(str(error))
+    if settings.explain:
+        print(explain.table(network_of(settings), settings.dtype))
+        return 0
+    for doubt in recipes.doubts(settings):
+        print(f"note: {doubt}", flush=True)
     place = data_loader.find_data(settings.data)
     with spark_context("train") as spark:
-        most = IMAGES_IN_PARTITION[settings.strategy]
-        split = data_loader.load(spark, place, "train", settings.digits, settings.partitions, most)
+        in_partition = STRATEGIES[settings.strategy].in_partition
+        split = data_loader.load(
+            spark, place, "train", settings.digits, settings.partitions, in_partition
+        )
         settings.partitions = split.blocks.getNumPartitions()
-        outputs = len(split.digits)
-        network = f"784-{settings.hidden}-{outputs}"
         print(
-            f"{split.name}: {split.size:,} images of {outputs} digits in {settings.partitions} "
-            f"partitions; network {network}",
+            f"{split.name}: {split.size:,} images of {len(split.digits)} digits in "
+            f"{settings.partitions} partitions; network {settings.network}",
             flush=True,
         )
-        initial = initial_parameters(settings.seed, settings.hidden, outputs, settings.dtype)
-        run = describe_run(settings, split)
+        run, initial = describe_run(settings, split), initial_of(settings)
         start = checkpoints.start(settings.model_dir, run, initial, settings.resume)
         saver = checkpoints.Saver(settings.model_dir, run, settings.checkpoint_every)
-        progress = run_epochs(rdd_of_strategy(split, settings), start, settings, saver)
-        done = len(progress.history)
+        trained = fit(**vars(settings), split=split, start=start, saver=saver)
+        done = len(trained.history)
         if done == 0:  # Ctrl-C came before the end of the first epoch
             print("stopped in the first epoch: nothing to save", file=sys.stderr)
             return 130
-        saver.run_ended(progress)
-        title = figures.title_of(split.name, settings.digits, settings.strategy, network)
-        change = progress.parameters.W1 - initial.W1
-        figures.draw_training(settings.plots_dir, progress.history, change, outputs, title)
-    finished = done == settings.epochs
+        saver.run_ended(trained)
+        title = figures.title_of(split.name, settings.digits, settings.strategy, settings.network)
+        one_image = data_loader.image_label_pairs(split, settings.dtype).first()[0]
+        figures.draw_training(settings.plots_dir, trained, initial, one_image, title)
+    finished = is_finished(trained.history, settings)
     if not finished:
         print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")
     print(f"saved {settings.model_dir} and {settings.plots_dir}")
     return 0 if finished else 130
-
-
-def rdd_of_strategy(split: data_loader.Split, settings: argparse.Namespace) -> RDD:
-    """What the strategy's epochs run on: pairs (image, label), or blocks of them."""
-    if settings.strategy == "maps":
-        return data_loader.image_label_pairs(split, settings.dtype)
-    return split.blocks
 
 
 if __name__ == "__main__":

@@ -10,61 +10,63 @@ from collections.abc import Iterable, Iterator
 
 from pyspark import RDD
 
+from epochs.sums import Numbered, sum_in_order
 from images.blocks import Block, as_rows
-from nn_math import Parameters, Sums, add, batch_sums, random_stream
+from network.layers import Arrays
+from network.sequential import batch_tuple, error_tuple, network_of
+from nn_math import Sums, add, as_sums, random_stream
 from runtime.spark import broadcast
-
-# Up to this many tuples are added in one place, be it the driver or a task of the tree.
-FAN_IN = 64
 
 
 def partitions_epoch(
-    blocks: RDD, parameters: Parameters, settings: argparse.Namespace, epoch: int
+    blocks: RDD, parameters: Arrays, settings: argparse.Namespace, epoch: int
 ) -> Sums:
     """The sums over the mini-batch of `epoch`. Raises ValueError if the mini-batch is empty."""
     p = broadcast(blocks.context, parameters)
+    network, outputs, seed = network_of(settings), len(settings.digits), settings.seed
 
-    def partial_sums(partition: int, own: Iterable[Block]) -> Iterator[tuple[int, Sums]]:
-        sums = None
-        for number, block in enumerate(own):
-            chance = random_stream(settings.seed, epoch, partition, number)
-            drawn = chance.random(len(block[0])) < settings.fraction
-            if not drawn.any():
-                continue
-            images, labels = (values[drawn] for values in block)
-            X, y_true = as_rows(images, labels, p.value.B2.shape[1], p.value.W1.dtype)
-            more = batch_sums(X, y_true, p.value)
-            sums = more if sums is None else add(sums, more)
-        if sums is not None:
-            yield partition, sums
+    def drawn_sums(partition: int, own: Iterable[Block]) -> Iterator[tuple]:
+        for number, (images, labels) in enumerate(own):
+            key = seed, epoch, partition, number
+            drawn = random_stream(*key).random(len(images)) < settings.fraction
+            if drawn.any():
+                X, y_true = as_rows(images[drawn], labels[drawn], outputs, settings.dtype)
+                yield batch_tuple(network, p.value, X, y_true, key)
 
     try:
-        return sum_in_order(blocks.mapPartitionsWithIndex(partial_sums))
+        return as_sums(sum_of_partitions(blocks, drawn_sums))
     finally:
         p.destroy()
 
 
-def sum_in_order(numbered: RDD) -> Sums:
-    """Add (number, sums) pairs by their numbers: in the driver, or in a tree if they are many.
+def sum_of_partitions(blocks: RDD, tuples_of_partition) -> tuple:
+    """The sum of all that a function of (partition, its blocks) yields, in their order.
 
-    Who answers first does not matter, as it would in `treeReduce`: sums of floats depend on their
-    order, and here neighbours are always added to neighbours. Raises ValueError if there are none.
+    Raises ValueError if it is nothing at all.
     """
-    while numbered.getNumPartitions() > FAN_IN:
-        groups = -(-numbered.getNumPartitions() // FAN_IN)
-        numbered = (
-            numbered.map(lambda pair: (pair[0] // FAN_IN, pair))
-            .partitionBy(groups, int)
-            .mapPartitionsWithIndex(lambda group, keyed: _one_sum(group, (p for _, p in keyed)))
-        )
-    total = list(_one_sum(0, numbered.collect()))
-    if not total:
-        raise ValueError("nothing to add up")
-    return total[0][1]
+
+    def one_tuple(partition: int, own: Iterable[Block]) -> Iterator[Numbered]:
+        tuples = list(tuples_of_partition(partition, own))
+        if tuples:
+            yield partition, functools.reduce(add, tuples)
+
+    return sum_in_order(blocks.mapPartitionsWithIndex(one_tuple))
 
 
-def _one_sum(number: int, pairs) -> Iterator[tuple[int, Sums]]:
-    """The sum of (number, sums) pairs in ascending order, under a new number; none of none."""
-    ordered = [sums for _, sums in sorted(pairs, key=lambda pair: pair[0])]
-    if ordered:
-        yield number, functools.reduce(add, ordered)
+def error_of_blocks(
+    blocks: RDD, parameters: Arrays, settings: argparse.Namespace
+) -> tuple[float, float]:
+    """Cost and accuracy on images that are not trained on: the mean of E, the share of Acc."""
+    p = broadcast(blocks.context, parameters)
+    network, outputs = network_of(settings), len(settings.digits)
+
+    def errors(partition: int, own: Iterable[Block]) -> Iterator[tuple]:
+        for block in own:
+            if len(block[1]):
+                yield error_tuple(network, p.value, *as_rows(*block, outputs, settings.dtype))
+
+    try:
+        E, Acc, n = sum_of_partitions(blocks, errors)
+    finally:
+        p.destroy()
+    return E / n, Acc / n

@@ -1,4 +1,4 @@
-"""What a network consists of, and the driver's step: pure NumPy.
+"""Networks of layers, by name or built in a line, and how they learn: pure NumPy.
 
 Knows no Spark, so that it runs in a map on any executor.
 """

@@ -4,61 +4,106 @@ Each takes the mean gradients of an epoch and gives back new parameters and new 
 dict of arrays in the shapes of the parameters, empty before the first epoch.
 """
 
+import argparse
 import itertools
 
 import numpy as np
 
-from nn_math import Parameters
-
-State = dict[str, Parameters]
+Arrays = tuple[np.ndarray, ...]  # W1, B1, W2, B2, ..., or what belongs to them
+State = dict[str, Arrays]
 
 MOMENTUM = 0.9
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 
 
-def with_weight_decay(gradients: Parameters, parameters: Parameters, strength: float) -> Parameters:
-    """The gradients of E + strength/2 * (|W1|^2 + |W2|^2); biases are left alone."""
+def with_weight_decay(gradients: Arrays, parameters: Arrays, strength: float) -> Arrays:
+    """The gradients of E + strength/2 * (|W1|^2 + |W2|^2 + ...); biases are left alone."""
     if strength == 0:
         return gradients
-    return gradients._replace(
-        W1=gradients.W1 + strength * parameters.W1, W2=gradients.W2 + strength * parameters.W2
-    )
+    decayed = list(gradients)
+    for number in range(0, len(decayed), 2):
+        decayed[number] = decayed[number] + strength * parameters[number]
+    return tuple(decayed)
 
 
 def sgd(
-    parameters: Parameters, gradients: Parameters, state: State, learning_rate: float, epoch: int
-) -> tuple[Parameters, State]:
+    parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, t: int
+) -> tuple[Arrays, State]:
     """The article's step: theta <- theta - alpha * gradient."""
     steps = zip(parameters, gradients, strict=True)
-    return Parameters(*(theta - learning_rate * g for theta, g in steps)), state
+    return tuple(theta - learning_rate * g for theta, g in steps), state
 
 
 def momentum(
-    parameters: Parameters, gradients: Parameters, state: State, learning_rate: float, epoch: int
-) -> tuple[Parameters, State]:
-    """V <- 0.9 v + gradient, theta <- theta - alpha v (Polyak 1964, in PyTorch's form)."""
-    velocity = state.get("velocity", _zeros(parameters))
-    velocity = Parameters(*(MOMENTUM * v + g for v, g in zip(velocity, gradients, strict=True)))
-    parameters, _ = sgd(parameters, velocity, {}, learning_rate, epoch)
+    parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, t: int
+) -> tuple[Arrays, State]:
+    """Let v <- 0.9 v + gradient, theta <- theta - alpha v (Polyak 1964, in PyTorch's form)."""
+    velocity = state.get("velocity") or _zeros(parameters)
+    velocity = tuple(MOMENTUM * v + g for v, g in zip(velocity, gradients, strict=True))
+    parameters, _ = sgd(parameters, velocity, {}, learning_rate, t)
     return parameters, {"velocity": velocity}
 
 
 def adam(
-    parameters: Parameters, gradients: Parameters, state: State, learning_rate: float, epoch: int
-) -> tuple[Parameters, State]:
-    """Adam with its authors' constants (Kingma and Ba 2015, Algorithm 1); `epoch`, from 1, is t."""
-    m, v = state.get("m", _zeros(parameters)), state.get("v", _zeros(parameters))
-    m = Parameters(*(BETA1 * a + (1 - BETA1) * g for a, g in zip(m, gradients, strict=True)))
-    v = Parameters(*(BETA2 * a + (1 - BETA2) * g * g for a, g in zip(v, gradients, strict=True)))
-    m_scale, v_scale = 1 / (1 - BETA1**epoch), 1 / (1 - BETA2**epoch)
-    direction = Parameters(
-        *(m_scale * a / (np.sqrt(v_scale * b) + EPSILON) for a, b in zip(m, v, strict=True))
+    parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, t: int
+) -> tuple[Arrays, State]:
+    """Adam with its authors' constants (Kingma and Ba 2015, Algorithm 1); t counts from 1."""
+    m, v = state.get("m") or _zeros(parameters), state.get("v") or _zeros(parameters)
+    m = tuple(BETA1 * a + (1 - BETA1) * g for a, g in zip(m, gradients, strict=True))
+    v = tuple(BETA2 * a + (1 - BETA2) * g * g for a, g in zip(v, gradients, strict=True))
+    m_scale, v_scale = 1 / (1 - BETA1**t), 1 / (1 - BETA2**t)
+    direction = tuple(
+        m_scale * a / (np.sqrt(v_scale * b) + EPSILON) for a, b in zip(m, v, strict=True)
     )
-    parameters, _ = sgd(parameters, direction, {}, learning_rate, epoch)
+    parameters, _ = sgd(parameters, direction, {}, learning_rate, t)
     return parameters, {"m": m, "v": v}
 
 
+def slow_momentum(
+    parameters: Arrays, gradients: Arrays, state: State, beta: float
+) -> tuple[Arrays, State]:
+    """The mean of what the partitions came to (beta 0), with a momentum of its own.
+
+    `gradients` are theta minus that mean (see epochs/averaging.py): u <- beta u + gradients,
+    theta <- theta - u (Wang, Tantia, Ballas, Rabbat, "SlowMo", ICLR 2020).
+    """
+    if beta == 0:
+        return sgd(parameters, gradients, {}, 1.0, 1)
+    before = state.get("slow") or _zeros(parameters)
+    slow = tuple(beta * u + g for u, g in zip(before, gradients, strict=True))
+    parameters, _ = sgd(parameters, slow, {}, 1.0, 1)
+    return parameters, {"slow": slow}
+
+
 OPTIMIZERS = {"sgd": sgd, "momentum": momentum, "adam": adam}
+
+
+def driver_step(
+    parameters: Arrays, gradients: Arrays, state: State, settings: argparse.Namespace, epoch: int
+) -> tuple[Arrays, State]:
+    """What the driver does after the reduce; in averaging the optimizer has worked before it."""
+    if settings.strategy == "averaging":
+        return slow_momentum(parameters, gradients, state, settings.slow_momentum)
+    gradients = with_weight_decay(gradients, parameters, settings.weight_decay)
+    step = OPTIMIZERS[settings.optimizer]
+    return step(parameters, gradients, state, settings.learning_rate, epoch)
+
+
+def rates_of_epoch(
+    settings: argparse.Namespace, costs: list[float], epoch: int
+) -> tuple[float, float]:
+    """The learning rates at the beginning and at the end of an epoch.
+
+    The bold driver's follows from the costs of the epochs before; a linear schedule falls to 0 over
+    all epochs.
+    """
+    rate = settings.learning_rate
+    if settings.bold_driver:
+        rate = bold_driver(rate, costs)
+    if settings.schedule == "linear":
+        left, left_then = settings.epochs - epoch + 1, settings.epochs - epoch
+        return rate * left / settings.epochs, rate * left_then / settings.epochs
+    return rate, rate
 
 
 def bold_driver(learning_rate: float, costs: list[float]) -> float:
@@ -68,5 +113,5 @@ def bold_driver(learning_rate: float, costs: list[float]) -> float:
     return learning_rate
 
 
-def _zeros(parameters: Parameters) -> Parameters:
-    return Parameters(*map(np.zeros_like, parameters))
+def _zeros(parameters: Arrays) -> Arrays:
+    return tuple(map(np.zeros_like, parameters))

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from network.layers import Arrays
 from network.optimizers import State
-from nn_math import Parameters
+from network.sequential import parameter_names, parameter_shapes, read
 from results import model_files
-from results.model_files import Epoch
+from results.model_files import Epoch, Trained
 from runtime import storage
 from runtime.command_line import UserError
 
@@ -25,7 +26,7 @@ FREE_TO_CHANGE = {"data", "epochs", "checkpoint_every", "model_dir", "plots_dir"
 class Progress(NamedTuple):
     """What there is after so many epochs as the history has lines."""
 
-    parameters: Parameters
+    parameters: Arrays
     state: State
     history: list[Epoch]
 
@@ -39,10 +40,12 @@ class Saver:
 
     def __init__(self, folder: str, run: dict[str, Any], every: int | None) -> None:
         self.folder, self.run, self.every = folder, run, every
+        self.progress: Progress | None = None
         self.next_save = 0.0
 
     def epoch_ended(self, progress: Progress) -> None:
         """Save what is due. Raises UserError if it cannot be written."""
+        self.progress = progress
         model_files.save_history(self.folder, progress.history)
         began = time.perf_counter()
         if self.every is None:
@@ -54,15 +57,16 @@ class Saver:
             ended = time.perf_counter()
             self.next_save = ended + 99 * (ended - began)
 
-    def run_ended(self, progress: Progress) -> None:
+    def run_ended(self, trained: Trained) -> None:
         """Save all that a run leaves in its model folder. Raises UserError."""
-        save(self.folder, progress, self.run)
-        model_files.save_history(self.folder, progress.history)
-        model_files.save_parameters(self.folder, progress.parameters)
+        if self.progress is not None:  # else the checkpoint that was resumed is the last
+            save(self.folder, self.progress, self.run)
+        model_files.save_history(self.folder, trained.history)
+        model_files.save_parameters(self.folder, trained.parameters)
         model_files.save_json(self.folder, model_files.SETTINGS, self.run)
 
 
-def start(folder: str, run: dict[str, Any], initial: Parameters, resumed: bool) -> Progress:
+def start(folder: str, run: dict[str, Any], initial: Arrays, resumed: bool) -> Progress:
     """Where a run starts: with its initial parameters, or after the checkpoint that it resumes.
 
     Says so where that is not what one would expect. Raises UserError as `resume` does.
@@ -78,10 +82,11 @@ def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:
 
     Raises UserError if it cannot be written; the checkpoint before it is then still whole.
     """
+    names = parameter_names(len(progress.parameters))
     arrays = {
         f"{kind}.{name}": array
         for kind, values in {"parameters": progress.parameters, **progress.state}.items()
-        for name, array in values._asdict().items()
+        for name, array in zip(names, values, strict=True)
     }
     arrays["history"] = np.array(progress.history, np.float64)
     arrays["run"] = np.frombuffer(json.dumps(run).encode(), np.uint8)
@@ -97,19 +102,19 @@ def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
     try:
         run = json.loads(arrays.pop("run").tobytes())
         run["settings"]["epochs"], run["data"]["sha256"], run["data"]["name"], run["versions"]
+        run["settings"] = settings = model_files.with_network(run["settings"])
         history = [
-            Epoch(int(epoch), cost, accuracy, int(size), seconds)
-            for epoch, cost, accuracy, size, seconds in arrays.pop("history").tolist()
+            Epoch(int(epoch), cost, accuracy, int(size), *rest)
+            for epoch, cost, accuracy, size, *rest in arrays.pop("history").tolist()
         ]
+        shapes = parameter_shapes(read(settings["network"], len(settings["digits"])))
+        names = parameter_names(len(shapes))
         kinds = dict.fromkeys(name.partition(".")[0] for name in arrays)
-        state = {
-            kind: Parameters(*(arrays[f"{kind}.{name}"] for name in Parameters._fields))
-            for kind in kinds
-        }
+        state = {kind: tuple(arrays[f"{kind}.{name}"] for name in names) for kind in kinds}
         parameters = state.pop("parameters")
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError, UserError):
         raise UserError(f"{place}: not a checkpoint of train.py; train without --resume") from None
-    model_files.check_parameters(parameters, place)
+    model_files.check_parameters(parameters, shapes, place)
     for values in state.values():
         if [array.shape for array in values] != [array.shape for array in parameters]:
             raise UserError(f"{place}: the optimizer's state does not fit the parameters")

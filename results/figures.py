@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from results.model_files import Epoch
+from network.layers import Arrays, Conv, Softmax
+from network.sequential import forward
+from results.model_files import Epoch, Trained
 from runtime import storage
 
 INK, PALE_INK, WRONG, GRID_LINES = "#1f4e79", "#7f7f7f", "#c0392b", "#d9d9d9"
-MOST_UNITS = 400  # in one figure
+MOST_UNITS, MOST_FILTERS = 400, 64  # in one figure
 MARGIN, LINE = 0.1, 0.19  # inches: around what is drawn, and from a line of text to the next
 
 
@@ -27,28 +29,34 @@ def title_of(data: str, digits: Sequence[int], *words: str) -> str:
 
 
 def draw_training(
-    folder: str, history: Sequence[Epoch], change: np.ndarray, outputs: int, title: str
+    folder: str, trained: Trained, initial: Arrays, x: np.ndarray, title: str
 ) -> None:
     """cost.png, accuracy.png and hidden_units.png, put into `folder`.
 
-    change: W1 - initial W1, (784, hidden units); outputs: how many digits there are to choose from.
+    initial: the parameters before training; x (1, 784): an image to show filters on.
     """
-    _save(folder, "cost.png", cost_curve(history, title))
-    _save(folder, "accuracy.png", accuracy_curve(history, outputs, title))
-    _save(folder, "hidden_units.png", hidden_units(change, title))
+    outputs, W1 = len(trained.digits), trained.parameters[0]
+    entropy = isinstance(trained.network[-1], Softmax)
+    _save(folder, "cost.png", cost_curve(trained.history, title, entropy))
+    _save(folder, "accuracy.png", accuracy_curve(trained.history, outputs, title))
+    if W1.ndim == 2:
+        units = hidden_units(W1 - initial[0], title)
+    else:
+        units = filters(trained, x, title)
+    _save(folder, "hidden_units.png", units)
 
 
-def cost_curve(history: Sequence[Epoch], title: str) -> Figure:
-    """The mean error of an image in each epoch's mini-batch."""
-    figure, axes = _curve(history, [epoch.cost for epoch in history], f"Cost\n{title}")
-    axes.set_ylabel("cost: mean of ½ Σ (Y − y*)²")
+def cost_curve(history: Sequence[Epoch], title: str, entropy: bool = False) -> Figure:
+    """The mean error of an image in each epoch's mini-batch: squared, or the cross-entropy."""
+    figure, axes = _curve(history, "cost", f"Cost\n{title}")
+    axes.set_ylabel(f"cost: mean of {'−Σ y* log Y' if entropy else '½ Σ (Y − y*)²'}")
     axes.set_ylim(bottom=0)
     return figure
 
 
 def accuracy_curve(history: Sequence[Epoch], outputs: int, title: str) -> Figure:
     """The share of right answers in each epoch's mini-batch, above that of one who guesses."""
-    figure, axes = _curve(history, [epoch.accuracy for epoch in history], f"Accuracy\n{title}")
+    figure, axes = _curve(history, "accuracy", f"Accuracy\n{title}")
     chance, at = 1 / outputs, axes.get_yaxis_transform()
     axes.axhline(chance, color=PALE_INK, linestyle="--", linewidth=1)
     said = f"chance: 1 in {outputs}"
@@ -86,6 +94,36 @@ def hidden_units(change: np.ndarray, title: str) -> Figure:
     bar = axes_at(width + 0.15, 0.1 * height, 0.2, 0.8 * height)
     ticks = MaxNLocator(nbins=max(2, min(8, int(2 * height))), symmetric=True)
     figure.colorbar(image, cax=bar, label="change of the weight", extend="both", ticks=ticks)
+    return figure
+
+
+def filters(trained: Trained, x: np.ndarray, title: str) -> Figure:
+    """The filters of a first convolution, W1, and below each what it gives for an image x (1, 784).
+
+    Red raises the value, blue lowers it; each picture has its own scale.
+    """
+    place = next(i for i, layer in enumerate(trained.network) if isinstance(layer, Conv))
+    through = trained.network[: place + 1]
+    _, value = forward(through, trained.parameters[:2], x)
+    W1, seen = trained.parameters[0], value[..., 0]
+    shown = min(len(W1), MOST_FILTERS)
+    columns, side, gap = min(8, shown), 0.9, 0.08
+    rows = math.ceil(shown / columns)
+    which = f"{shown}" if shown == len(W1) else f"first {shown} of {len(W1)}"
+    heading = f"The {which} filters W1, and what each gives for the image on the left\n{title}"
+    width = (columns + 1) * (side + gap) + gap
+    figure, axes_at = _sheet(width, rows * 2 * (side + gap) + 0.1 * rows, heading)
+    image = axes_at(0, 0, side, side)
+    image.imshow(x.reshape(28, 28), cmap="gray_r")
+    image.set(xticks=[], yticks=[])
+    for number in range(shown):
+        row, column = divmod(number, columns)
+        left, top = (column + 1) * (side + gap) + gap, row * (2 * (side + gap) + 0.1)
+        for down, picture in ((0, W1[number].sum(axis=0)), (side + gap, seen[number])):
+            axes = axes_at(left, top + down, side, side)
+            axes.set(xticks=[], yticks=[])
+            most = float(np.abs(picture).max()) or 1.0
+            axes.imshow(picture, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
     return figure
 
 
@@ -180,11 +218,18 @@ def page(
     return figure
 
 
-def _curve(history: Sequence[Epoch], values: Sequence[float], heading: str) -> tuple[Figure, Axes]:
+def _curve(history: Sequence[Epoch], what: str, heading: str) -> tuple[Figure, Axes]:
+    """Cost or accuracy over the epochs, and that of the validation images if there are any."""
     figure, axes_at = _sheet(6.4, 3.8, heading)
     axes = axes_at(0.65, 0.05, 5.6, 3.25)
     epochs = [epoch.epoch for epoch in history]
-    axes.plot(epochs, values, color=INK, marker="o" if len(epochs) <= 60 else None, markersize=3)
+    marker = "o" if len(epochs) <= 60 else None
+    values = [getattr(epoch, what) for epoch in history]
+    axes.plot(epochs, values, color=INK, marker=marker, markersize=3, label="trained on")
+    held_out = [getattr(epoch, f"validation_{what}") for epoch in history]
+    if not all(map(math.isnan, held_out)):
+        axes.plot(epochs, held_out, color=WRONG, marker=marker, markersize=3, label="validation")
+        axes.legend(frameon=False)
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
     axes.grid(color=GRID_LINES)

@@ -6,13 +6,15 @@ Nothing here is ever unpickled, and every file appears whole or not at all (see 
 import csv
 import io
 import json
+import math
 import platform
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from nn_math import Parameters
+from network.layers import Arrays, Shape
+from network.sequential import Network, parameter_names, parameter_shapes, read
 from runtime import storage
 from runtime.command_line import UserError
 
@@ -25,39 +27,61 @@ PARAMETERS, HISTORY, SETTINGS, METRICS = (
 
 
 class Epoch(NamedTuple):
-    """A line of history.csv: mean error and share of right answers before the update, in [0, 1]."""
+    """A line of history.csv: mean error and share of right answers before the update, in [0, 1].
+
+    The last two are of the images of --validation, after the update; nan without it.
+    """
 
     epoch: int
     cost: float
     accuracy: float
     batch_size: int
     seconds: float
+    validation_cost: float = math.nan
+    validation_accuracy: float = math.nan
 
 
-def save_parameters(folder: str, parameters: Parameters) -> None:
-    """Write W1, B1, W2, B2."""
-    storage.write(storage.join(folder, PARAMETERS), npz(parameters._asdict()))
+def best_epoch(history: Sequence[Epoch]) -> int:
+    """The number of the epoch with the least validation cost."""
+    return min(history, key=lambda epoch: epoch.validation_cost).epoch
 
 
-def load_parameters(folder: str) -> Parameters:
-    """Read W1, B1, W2, B2. Raises UserError unless they are whole, finite and fit each other."""
+class Trained(NamedTuple):
+    """A network that has learned: what `train.fit` gives, and `predict.py` reads."""
+
+    network: Network
+    parameters: Arrays
+    digits: list[int]
+    history: list[Epoch]
+
+
+def save_parameters(folder: str, parameters: Arrays) -> None:
+    """Write W1, B1, W2, B2, ..."""
+    names = parameter_names(len(parameters))
+    storage.write(storage.join(folder, PARAMETERS), npz(dict(zip(names, parameters, strict=True))))
+
+
+def load_parameters(folder: str, network: Network) -> Arrays:
+    """Read W1, B1, W2, B2, ... Raises UserError unless they are whole, finite, the network's."""
     place = storage.join(folder, PARAMETERS)
     found = arrays(storage.read(place), place)
-    missing = [name for name in Parameters._fields if name not in found]
+    names = parameter_names(len(parameter_shapes(network)))
+    missing = [name for name in names if name not in found]
     if missing:
         raise UserError(f"{place}: {', '.join(missing)} is missing; train the model again")
-    parameters = Parameters(*(found[name] for name in Parameters._fields))
-    check_parameters(parameters, place)
+    more = sorted(found.keys() - set(names))
+    if more:
+        raise UserError(f"{place}: {', '.join(more)} is of another network; train the model again")
+    parameters = tuple(found[name] for name in names)
+    check_parameters(parameters, parameter_shapes(network), place)
     return parameters
 
 
-def check_parameters(parameters: Parameters, place: str) -> None:
+def check_parameters(parameters: Arrays, shapes: Sequence[Shape], place: str) -> None:
     """Raise UserError, with `place` in it, unless shapes fit and all numbers are finite floats."""
-    W1, B1, W2, B2 = parameters
-    hidden, outputs = B1.shape[-1] if B1.ndim else 0, B2.shape[-1] if B2.ndim else 0
-    expected = (784, hidden), (1, hidden), (hidden, outputs), (1, outputs)
-    for name, array, shape in zip(Parameters._fields, parameters, expected, strict=True):
-        if array.shape != shape or 0 in shape:
+    names = parameter_names(len(parameters))
+    for name, array, shape in zip(names, parameters, shapes, strict=True):
+        if array.shape != shape:
             raise UserError(f"{place}: {name} has shape {array.shape} where {shape} belongs")
         if array.dtype not in (np.float32, np.float64):
             raise UserError(f"{place}: {name} holds {array.dtype}, not float32 or float64")
@@ -69,8 +93,12 @@ def save_history(folder: str, history: Sequence[Epoch]) -> None:
     """Write the epochs so far as CSV; seconds to the microsecond, the rest to the last bit."""
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")
-    lines.writerow(Epoch._fields)
-    lines.writerows((*epoch[:-1], f"{epoch.seconds:.6f}") for epoch in history)
+    validated = any(not math.isnan(epoch.validation_cost) for epoch in history)
+    columns = Epoch._fields if validated else Epoch._fields[:5]
+    lines.writerow(columns)
+    for epoch in history:
+        values = epoch._asdict() | {"seconds": f"{epoch.seconds:.6f}"}
+        lines.writerow(values[name] for name in columns)
     storage.write(storage.join(folder, HISTORY), text.getvalue().encode())
 
 
@@ -84,15 +112,42 @@ def load_settings(folder: str) -> dict[str, Any]:
     place = storage.join(folder, SETTINGS)
     try:
         settings = json.loads(storage.read(place))
+        settings["settings"] = with_network(settings["settings"])
         digits, data = settings["settings"]["digits"], settings["data"]["place"]
         known = len(digits) > 1 and digits == sorted({int(digit) for digit in digits})
         if not (known and set(map(type, digits)) == {int} and isinstance(data, str)):
             raise ValueError
         if not 0 <= digits[0] <= digits[-1] <= 9:
             raise ValueError
+        network = settings["settings"]["network"]
+        if not isinstance(network, str):
+            raise ValueError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(f"{place}: not the settings of a run; train the model again") from None
+    try:
+        read(network, len(digits))
+    except UserError as error:
+        raise UserError(f"{place}: {str(error).removeprefix('--')}") from None
     return settings
+
+
+# What runs did that were told nothing of these.
+BEFORE_NETWORKS = {
+    "schedule": "constant",
+    "shift": 0,
+    "slow_momentum": 0.0,
+    "validation": 0.0,
+    "patience": None,
+}
+
+
+def with_network(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a run, also of one from before there was --network."""
+    if "network" in settings:
+        return settings
+    outputs = len(settings["digits"])
+    network = f"dense {settings['hidden']}, sigmoid, dense {outputs}, sigmoid"
+    return settings | {"network": network} | BEFORE_NETWORKS
 
 
 def versions() -> dict[str, str]:

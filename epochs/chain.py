@@ -1,0 +1,87 @@
+"""The chain of maps of any network, made from its layers: one map forward and one backward each.
+
+For the article's network these are the eight maps that stand written out in train.py, and they
+give the same sums, bit for bit. What the maps hand on is the article's tuple, in parts:
+
+    forward   (kept, value, y*)                 after map 4: kept = (x, H^, H, Y^), value = Y
+    backward  (kept, E, delta, gradients, Acc)  after map 6: kept = (x, H^), gradients = (dB2, dW2)
+
+where delta is dB2 or, in general, the derivative of E that the next map goes on from.
+"""
+
+import argparse
+import zlib
+from collections.abc import Callable
+
+from pyspark import RDD, Broadcast
+
+from network.layers import Arrays, Key
+from network.sequential import (
+    Network,
+    backward,
+    backward_places,
+    by_layer,
+    leaves_to_chance,
+    network_of,
+    output_error,
+)
+from nn_math import Sums, add, as_sums, sample_seed
+from runtime.spark import broadcast
+
+
+def chain_epoch(
+    train_rdd: RDD, parameters: Arrays, settings: argparse.Namespace, epoch: int
+) -> Sums:
+    """An epoch by the chain; train_rdd holds pairs (x, y*). Raises ValueError if none is drawn."""
+    network = network_of(settings)
+    own = broadcast(train_rdd.context, by_layer(network, parameters))
+    key = (settings.seed, epoch) if leaves_to_chance(network) else None
+    gradients = train_rdd.sample(False, settings.fraction, sample_seed(settings.seed, epoch))
+    for place in range(len(network)):
+        gradients = gradients.map(forward_map(network, own, place, key))
+    for place in backward_places(network):
+        gradients = gradients.map(backward_map(network, own, place))
+    try:
+        return as_sums(gradients.reduce(add))
+    finally:
+        own.destroy()
+
+
+def forward_map(
+    network: Network, own: Broadcast, place: int, key: Key | None
+) -> Callable[[tuple], tuple]:
+    """The map forward of a layer: (kept, value, y*) with its own value. The first takes (x, y*)."""
+
+    def step(elements: tuple) -> tuple:
+        if place == 0:
+            elements = (), *elements
+        kept, value, y_true = elements
+        image_key = None
+        if key is not None:  # a map knows an image by its pixels alone
+            image_key = *key, place, zlib.crc32(value.tobytes())
+        keep, value = network[place].forward(value, own.value[place], image_key)
+        return (*kept, keep), value, y_true
+
+    return step
+
+
+def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tuple], tuple]:
+    """The map backward of a layer: (kept, E, delta, gradients, Acc) with what this layer adds.
+
+    That of the last layer finds E and Acc; the last map of all gives the tuple for the reduce.
+    """
+
+    def step(elements: tuple) -> tuple:
+        if place == len(network) - 1:
+            kept, Y, y_true = elements
+            E, delta, Acc = output_error(network, kept[-1], Y, y_true)
+            gradients: Arrays = ()
+        else:
+            kept, E, delta, gradients, Acc = elements
+        delta, more = backward(network, own.value, place, kept[place], delta)
+        gradients = *gradients, *more
+        if place == backward_places(network)[-1]:
+            return E, *gradients, Acc, 1
+        return kept[:place], E, delta, gradients, Acc
+
+    return step

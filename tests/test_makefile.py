@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import train
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -50,6 +52,13 @@ def argv(tmp_path):
 )
 def test_scoring_looks_where_training_put_its_results(argv, ARGS, training, scoring):
     assert argv(ARGS) == [["train.py", *training], ["predict.py", *scoring]]
+
+
+def test_scoring_is_told_no_other_option_of_training(argv):
+    options = [action.option_strings[-1] for action in train.arguments()._actions]
+    places = ["--data", "--model-dir", "--plots-dir"]
+    _, scoring = argv(" ".join(f"{option} x" for option in options))
+    assert scoring == ["predict.py", *(word for place in places for word in (place, "x"))]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import io
 import math
 import os
 import textwrap
+import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,11 +22,14 @@ INK, PALE_INK, WRONG, GRID_LINES = "#1f4e79", "#7f7f7f", "#c0392b", "#d9d9d9"
 MOST_UNITS, MOST_FILTERS = 400, 64  # in one figure
 MARGIN, LINE = 0.1, 0.19  # inches: around what is drawn, and from a line of text to the next
 
+# A letter that the font has not, as of 七.png, is drawn as a box; a line about each is noise.
+warnings.filterwarnings("ignore", "Glyph .* missing from font")
+
 
 def title_of(data: str, digits: Sequence[int], *words: str) -> str:
     """What every figure of a run says: its data set, its digits, and what else the caller knows."""
     named = f"digits {', '.join(map(str, digits[:-1]))} and {digits[-1]}"
-    return ", ".join([data, "all ten digits" if len(digits) == 10 else named, *words])
+    return ", ".join([_printable(data), "all ten digits" if len(digits) == 10 else named, *words])
 
 
 def draw_training(
@@ -266,9 +270,14 @@ def _fit(text: Text, width: float) -> None:
     text.set_fontsize(float(text.get_fontsize()) * width / max(width, own_width))
 
 
+def _printable(name: str) -> str:
+    """A name without what no font can draw: bytes that are no text, line ends."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
+
+
 def _name_of(file: str) -> str:
     """The name of a file in one or two lines of at most 24 letters: a long one loses its middle."""
-    name = os.path.basename(file)
+    name = _printable(os.path.basename(file))
     if len(name) > 48:
         name = f"{name[:32]}…{name[-15:]}"
     first = len(name) if len(name) <= 24 else math.ceil(len(name) / 2)

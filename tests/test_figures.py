@@ -1,4 +1,5 @@
 import itertools
+import os
 import struct
 import warnings
 import zlib
@@ -229,6 +230,14 @@ def test_pictures_and_captions_stand_close_and_never_overlap(count):
 )
 def test_the_page_of_mistakes_says_how_many_there_are(confusion, shown, said):
     assert figures.mistakes_in_words(np.array(confusion), shown) == said
+
+
+def test_a_name_that_is_no_text_is_drawn_too(tmp_path):
+    name = os.fsdecode(b"bad\xff\n.png")
+    figures.draw_inputs(str(tmp_path), [(f"folder/{name}", np.eye(28), 7, 0.5)])
+    title = figures.title_of(f"/data/{name}", [0, 1])
+    assert title == "/data/bad\ufffd\ufffd.png, digits 0 and 1"
+    FigureCanvasAgg(figures.cost_curve(history(2), title)).draw()
 
 
 @EVERY_FIGURE

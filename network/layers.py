@@ -211,11 +211,11 @@ class MaxPool(Layer):
         """The maxima; keeps which of its window each is, of equal ones the first, and a's shape."""
         places = self._places(a.shape)
         value = a[places[0]].copy()
-        winner = np.zeros(value.shape, np.uint8)
+        winner = np.zeros(value.shape, np.uint16)
         for number, place in enumerate(places[1:], start=1):
             larger = a[place] > value
-            np.copyto(value, a[place], where=larger)
-            np.copyto(winner, number, where=larger)
+            np.maximum(value, a[place], out=value)
+            np.maximum(winner, larger * np.uint16(number), out=winner)
         return (winner, a.shape), value
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:

@@ -8,6 +8,11 @@ checkpoint.npz, from which --resume goes on) and plots/ (cost.png, accuracy.png,
 `predict.py` then scores the test set.
 """
 
+if __name__ == "__main__":  # Ctrl-C during the imports below, which take a second
+    from runtime.command_line import end_at_ctrl_c
+
+    end_at_ctrl_c()
+
 import argparse
 import copy
 import math
@@ -106,7 +111,8 @@ IMAGES_IN_PARTITION = {"maps": 3000, "partitions": 12000, "averaging": 12000}
 def run_epochs(
     train_rdd: RDD, start: Progress, settings: argparse.Namespace, saver: checkpoints.Saver
 ) -> Progress:
-    """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C ends it early.
+    """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C, or a reader of its
+    lines who goes away, ends it early.
 
     Raises UserError if a mini-batch is empty.
     """
@@ -117,7 +123,7 @@ def run_epochs(
                 progress = one_epoch(train_rdd, progress, settings, epoch)
                 saver.epoch_ended(progress)
                 show_epoch(bar, progress.history[-1])
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BrokenPipeError):
             pass  # what the last whole epoch came to is the result
     return progress
 

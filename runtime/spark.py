@@ -159,6 +159,9 @@ def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
 
 def _start(name: str, folder: str) -> SparkContext:
     logging.getLogger().addFilter(_not_told_twice)
+    logging.getLogger("py4j").setLevel(
+        logging.CRITICAL
+    )  # what ends a talk with Java, it raises too
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         find_java()

@@ -96,13 +96,14 @@ def _ctrl_c_waits():
 
 def _end() -> None:
     """Stop Spark and, where it was started here, its Java; wait until that has gone."""
-    context, java = SparkContext._active_spark_context, getattr(SparkContext._gateway, "proc", None)
-    if java is None:  # spark-submit's Java goes when it pleases
+    context, gateway = SparkContext._active_spark_context, SparkContext._gateway
+    java = getattr(gateway, "proc", None)
+    if gateway is None or java is None:  # spark-submit's Java goes when it pleases
         if context is not None and _java_answers():
             context.stop()
         return
     with suppress(Py4JError, OSError):
-        SparkContext._gateway.shutdown()
+        gateway.shutdown()
     java.stdin.close()  # Java notices that, stops Spark and removes its files
     try:
         java.wait(timeout=SECONDS_TO_END)
@@ -112,7 +113,7 @@ def _end() -> None:
     if context is not None:
         context._jsc = None  # has ended with Java
         context.stop()
-    SparkContext._gateway = SparkContext._jvm = None
+    SparkContext._gateway, SparkContext._jvm = None, None
 
 
 @contextmanager
@@ -194,6 +195,7 @@ def _start_java(folder: str) -> None:
     with _ctrl_c_waits():
         SparkContext._ensure_initialized()
     jvm = SparkContext._jvm
+    assert jvm is not None, "Java runs"
     jvm.java.lang.System.setProperty("java.io.tmpdir", folder)
     # For the day that Python is killed: Java then ends too, and leaves nothing.
     jvm.org.apache.spark.util.ShutdownHookManager.registerShutdownDeleteDir(

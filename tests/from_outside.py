@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import time
 from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
@@ -34,6 +35,13 @@ def marked(mark: str) -> dict[int, str]:
         except OSError:
             continue  # it has ended meanwhile, or is somebody else's
     return found
+
+
+def wait_until(holds, seconds: float = 60):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
 
 
 def sockets_of(pids: set[int]) -> set[str]:

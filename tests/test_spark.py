@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
-from from_outside import answers_to_strangers, family, listening, marked
+from from_outside import answers_to_strangers, family, listening, marked, wait_until
 from py4j.protocol import Py4JJavaError
 
 import train
@@ -239,13 +239,6 @@ def test_a_run_whose_python_is_killed_leaves_no_process_and_no_file(short_folder
         process.kill()
         wait_until(lambda: not marked(mark))
     assert list(short_folder.iterdir()) == []
-
-
-def wait_until(holds, seconds: float = 60):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
 
 
 DISTURBED = """

@@ -58,11 +58,11 @@ def spark_context(name: str):
     with _folder_of_its_own(name) as folder:
         try:
             context = _start(name, folder)
-            context.setLogLevel("ERROR")
-            _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
-            # What Spark would say of a Java that ended: a traceback of its own thread.
-            context._accumulatorServer.handle_error = lambda *_: None
             with _told_plainly():
+                context.setLogLevel("ERROR")
+                _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
+                # Of a Java that has ended it would print the traceback of its own thread.
+                context._accumulatorServer.handle_error = lambda *_: None  # type: ignore
                 _ship_modules(context, Path(folder))
                 yield context
         finally:
@@ -111,7 +111,7 @@ def _end() -> None:
         java.kill()
         java.wait()
     if context is not None:
-        context._jsc = None  # has ended with Java
+        context._jsc = None  # type: ignore  # it has ended with Java
         context.stop()
     SparkContext._gateway, SparkContext._jvm = None, None
 

@@ -26,7 +26,12 @@ from runtime.spark import spark_context
 ROOT = Path(train.__file__).parent
 SPARK_HOME = Path(pyspark.__file__).parent
 # What the suite's own Spark has set, and a person has not.
-STARTED_WITH = {"PYSPARK_SUBMIT_ARGS", "SPARK_LOCAL_IP", "PYSPARK_GATEWAY_PORT"}
+STARTED_WITH = {
+    "PYSPARK_SUBMIT_ARGS",
+    "SPARK_LOCAL_IP",
+    "PYSPARK_GATEWAY_PORT",
+    "PYTHONUNBUFFERED",
+}
 
 FAILING = """
 import os, signal
@@ -361,11 +366,14 @@ def test_a_reader_that_is_gone_before_the_first_line_hears_nothing_of_predict(mo
     process.stdout.close()
     try:
         errors = process.stderr.read()
-        assert process.wait(timeout=60) == 141
+        status = process.wait(timeout=60)
     finally:
         process.kill()
     assert errors == ""
-    assert words == ["--help"] or json.loads(scored.read_text())["images"] == 58
+    if words == ["--help"]:
+        assert status in (0, 141)  # argparse swallows what writing its help raises
+    else:
+        assert status == 141 and json.loads(scored.read_text())["images"] > 0
 
 
 def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int, str, str]:
@@ -412,8 +420,13 @@ def test_ctrl_c_leaves_nothing_and_no_traceback_whenever_it_comes(
         seconds = 0.2 + (last - 0.2) * moment / (MOMENTS - 1)
         status, output, errors = interrupted(seconds, short_folder, script, *words)
         assert status == 130, (seconds, errors)
-        trained = "stopped after epoch" in output
-        assert errors == ("" if trained else "stopped by Ctrl-C\n"), seconds
+        if "stopped after epoch" in output:
+            assert errors == "", seconds
+        else:
+            assert errors.startswith("stopped ") and len(errors.splitlines()) == 1, (
+                seconds,
+                errors,
+            )
 
 
 @on_linux

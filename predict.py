@@ -7,6 +7,11 @@ Reads model/ (parameters.npz, settings.json). Scoring writes model/metrics.json 
 confusion_matrix.png, predictions.png and mistakes.png; `--show` writes plots/inputs.png.
 """
 
+if __name__ == "__main__":  # Ctrl-C during the imports below, which take a second
+    from runtime.command_line import end_at_ctrl_c
+
+    end_at_ctrl_c()
+
 import argparse
 import json
 import sys

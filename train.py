@@ -8,6 +8,11 @@ checkpoint.npz, from which --resume goes on) and plots/ (cost.png, accuracy.png,
 `predict.py` then scores the test set.
 """
 
+if __name__ == "__main__":  # Ctrl-C during the imports below, which take a second
+    from runtime.command_line import end_at_ctrl_c
+
+    end_at_ctrl_c()
+
 import argparse
 import copy
 import math
@@ -163,7 +168,8 @@ def run_epochs(
     settings: argparse.Namespace,
     saver: checkpoints.Saver | None,
 ) -> Progress:
-    """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C ends it early.
+    """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C, or a reader of its
+    lines who goes away, ends it early.
 
     Raises UserError if a mini-batch is empty.
     """
@@ -175,7 +181,7 @@ def run_epochs(
                 if saver is not None:
                     saver.epoch_ended(progress)
                 show_epoch(bar, progress.history[-1])
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, BrokenPipeError):
             pass  # what the last whole epoch came to is the result
     return progress
 

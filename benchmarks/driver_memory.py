@@ -20,7 +20,7 @@ import measure
 
 import data_loader
 from cluster.processes import started, submit_command
-from cluster.standalone import standalone_cluster
+from cluster.standalone import Cluster, standalone_cluster
 
 SHARDS, ROUNDS = 64, 3
 WORDS = "--digits all --strategy partitions --epochs 3".split()
@@ -39,7 +39,7 @@ def main() -> None:
             for _ in range(ROUNDS):
                 for times in peaks:
                     words = [*WORDS, "--data", f"{folder}/{times}"]
-                    peaks[times].append(peak_memory(cluster.url, words, folder))
+                    peaks[times].append(peak_memory(cluster, words, folder))
                     print(times, peaks[times][-1], flush=True)
     rows = []
     for times, found in peaks.items():
@@ -67,12 +67,12 @@ def link_shards(source: Path, target: Path, times: int) -> None:
             os.link(path, target / f"{stem}-{int(number) + SHARDS * turn:05}.gz")
 
 
-def peak_memory(url: str, words: list[str], folder: Path) -> dict[str, float]:
+def peak_memory(cluster: Cluster, words: list[str], folder: Path) -> dict[str, float]:
     """Run train.py on the cluster; the most that its driver's processes held, in MiB."""
     words = [*words, "--model-dir", f"{folder}/model", "--plots-dir", f"{folder}/plots"]
     peaks, start = {"python": 0.0, "java": 0.0}, time.perf_counter()
     with open(folder / "train.log", "wb") as log:
-        command = submit_command(url, "train.py", words)
+        command = submit_command(cluster.url, "train.py", words, cluster.properties)
         with started(command, stdout=log, stderr=log) as process:
             while process.poll() is None:
                 for kind, peak in high_water(process.pid):

@@ -1,8 +1,8 @@
 """A Spark standalone cluster on this machine, to see the program on one: `make cluster-demo`.
 
-A master and two workers start as processes of their own, on loopback only. `spark-submit` sends
-them train.py and then predict.py, from another folder than the project's. In the end, whatever
-happens, they are stopped by their process ids.
+A master and two workers start as processes of their own, on loopback only, with a secret without
+which they talk to nobody. `spark-submit` sends them train.py and then predict.py, from another
+folder than the project's. In the end, whatever happens, they are stopped by their process ids.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def _stopped(number: int, frame) -> None:
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Show it; returns 0."""
-    options, words = arguments().parse_known_args(argv)
+    options, training = arguments().parse_known_args(argv)
     place = data_loader.find_data(options.data)
     if place != "offline" and not storage.is_uri(place):
         place = os.path.abspath(place)
@@ -51,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     with standalone_cluster(folder, options.workers) as cluster:
         pids = " and ".join(str(worker.pid) for worker in cluster.workers)
         print(f"master {cluster.url} runs as process {cluster.master.pid}, workers as {pids}")
-        for script, own in (("train.py", words), ("predict.py", [])):
-            command = submit_command(cluster.url, script, ["--data", place, *own])
+        for script, own in (("train.py", training), ("predict.py", [])):
+            words = ["--data", place, *own]
+            command = submit_command(cluster.url, script, words, cluster.properties)
             print(f"\n{folder}$ {shlex.join(command)}", flush=True)
             with open(folder / f"{script}.log", "wb") as log:
                 with started(command, cwd=folder, stderr=log) as process:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyspark
 
@@ -24,16 +25,26 @@ WATCHED = (
 )
 
 
+class Host(NamedTuple):
+    """Where a process runs: the address it listens on, and the command that leads there, if any."""
+
+    address: str = "127.0.0.1"
+    entry: Sequence[str] = ()
+
+
+LOOPBACK = Host()
+
+
 @contextlib.contextmanager
-def started(command: Sequence[str], **how) -> Iterator[subprocess.Popen]:
+def started(command: Sequence[str], host: Host = LOOPBACK, **how) -> Iterator[subprocess.Popen]:
     """A process, the leader of a group: it is stopped with its group at the end of the block.
 
     `how` is for Popen. The process is stopped even where this one is killed.
     """
     process = subprocess.Popen(
-        ["sh", "-c", WATCHED, *command],
+        ["sh", "-c", WATCHED, *host.entry, *command],
         stdin=subprocess.PIPE,
-        env=environment(),
+        env=environment(host),
         start_new_session=True,
         **how,
     )
@@ -61,18 +72,24 @@ def wait_until_said(process: subprocess.Popen, log: Path, pattern: str) -> str:
     raise UserError(f"{log.stem} did not start; the last of its log is: {last}")
 
 
-def environment() -> dict[str, str]:
-    """The variables that make Spark use this Spark and this Python, and loopback only."""
+def environment(host: Host = LOOPBACK) -> dict[str, str]:
+    """The variables that make Spark use this Spark and this Python, and the host's address only."""
     ours = {
         "SPARK_HOME": str(SPARK_HOME),
-        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_IP": host.address,
         "PYSPARK_PYTHON": sys.executable,
         "PYSPARK_DRIVER_PYTHON": sys.executable,
     }
     return {**os.environ, **ours}
 
 
-def submit_command(url: str, script: str, words: Sequence[str]) -> list[str]:
-    """The command that sends one of the project's scripts, or any other, to a master."""
+def submit_command(
+    url: str, script: str, words: Sequence[str], properties: Path | None = None
+) -> list[str]:
+    """The command that sends one of the project's scripts, or any other, to a master.
+
+    `properties` is the file with the secret that the master wants to hear, if it wants one.
+    """
     spark_submit = str(SPARK_HOME / "bin" / "spark-submit")
-    return [spark_submit, "--master", url, str(PROJECT / script), *words]
+    shared = ["--properties-file", str(properties)] if properties else []
+    return [spark_submit, "--master", url, *shared, str(PROJECT / script), *words]

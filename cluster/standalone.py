@@ -1,51 +1,71 @@
-"""A Spark standalone cluster on this machine: a master and workers, on loopback only."""
+"""A Spark standalone cluster on this machine: a master and workers, on loopback only.
+
+Other accounts of the machine reach loopback too. So master, workers and whoever submits share a
+secret, drawn anew for each cluster, in a file that only this account can read.
+"""
 
 import contextlib
+import secrets
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cluster.processes import SPARK_HOME, started, wait_until_said
+from cluster.processes import LOOPBACK, SPARK_HOME, Host, started, wait_until_said
 from runtime.spark import find_java
+
+PROPERTIES = """\
+spark.authenticate true
+spark.authenticate.secret {secret}
+spark.network.crypto.enabled true
+spark.ui.killEnabled false
+spark.master.ui.decommission.allow.mode DENY
+"""
 
 
 class Cluster(NamedTuple):
-    """A running cluster: the master's URL, and the servers' processes; see `started`."""
+    """A running cluster: the master's URL, the file of its secret, the processes; see `started`."""
 
     url: str
+    properties: Path
     master: subprocess.Popen
     workers: list[subprocess.Popen]
 
 
 @contextlib.contextmanager
-def standalone_cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
+def standalone_cluster(
+    folder: Path, workers: int = 2, hosts: Sequence[Host] = ()
+) -> Iterator[Cluster]:
     """A master and workers of one core and 1 GiB each, for the length of a `with` block.
 
-    Their logs and their work go into `folder`. Raises UserError if one does not start.
+    Their logs and their work go into `folder`. With `hosts`, the master runs on the first and a
+    worker on each of the others. Raises UserError if one does not start.
     """
     find_java()
+    master_host, *worker_hosts = hosts or [LOOPBACK] * (workers + 1)
+    properties = folder / "spark.properties"
+    properties.touch(mode=0o600, exist_ok=False)
+    properties.write_text(PROPERTIES.format(secret=secrets.token_hex(32)))
     with contextlib.ExitStack() as running:
+
+        def server(log: Path, kind: str, host: Host, words: Sequence[str]) -> subprocess.Popen:
+            place = ["--host", host.address, "--port", "0", "--webui-port", "0"]
+            shared = [*place, "--properties-file", str(properties)]
+            name = f"org.apache.spark.deploy.{kind}"
+            command = [str(SPARK_HOME / "bin" / "spark-class"), name, *shared, *words]
+            output = running.enter_context(open(log, "wb"))
+            # What executors write, and the sockets to their Python, are nobody else's either.
+            how = {"stdout": output, "stderr": subprocess.STDOUT, "umask": 0o077}
+            return running.enter_context(started(command, host, **how))
+
         log = folder / "master.log"
-        server = "org.apache.spark.deploy.master.Master"
-        master = running.enter_context(_server(log, server, []))
+        master = server(log, "master.Master", master_host, [])
         url = wait_until_said(master, log, r"Starting Spark master at (spark://\S+)")
-        cluster = Cluster(url, master, [])
-        for number in range(1, workers + 1):
+        cluster = Cluster(url, properties, master, [])
+        for number, host in enumerate(worker_hosts, 1):
             log = folder / f"worker-{number}.log"
-            server = "org.apache.spark.deploy.worker.Worker"
             limits = ["--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/worker-{number}"]
-            worker = running.enter_context(_server(log, server, [*limits, url]))
+            worker = server(log, "worker.Worker", host, [*limits, url])
             wait_until_said(worker, log, "(Successfully registered with master)")
             cluster.workers.append(worker)
         yield cluster
-
-
-@contextlib.contextmanager
-def _server(log: Path, name: str, words: Sequence[str]) -> Iterator[subprocess.Popen]:
-    spark_class = str(SPARK_HOME / "bin" / "spark-class")
-    place = ["--host", "127.0.0.1", "--port", "0", "--webui-port", "0"]
-    with open(log, "wb") as output:
-        command = [spark_class, name, *place, *words]
-        with started(command, stdout=output, stderr=subprocess.STDOUT) as process:
-            yield process

@@ -3,8 +3,11 @@
 import argparse
 import functools
 import math
+import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn, ParamSpec
 
 
@@ -18,29 +21,62 @@ DATA_HELP = (
 )
 
 P = ParamSpec("P")
+STOPPED = "stopped by Ctrl-C"
+# What the shell says of a program that Ctrl-C, or writing to a closed pipe, has ended.
+STATUS_OF_CTRL_C, STATUS_OF_CLOSED_PIPE = 130, 141
+
+
+def end_at_ctrl_c() -> None:
+    """Until main begins, let Ctrl-C end the program at once: its imports leave nothing to undo."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _end_at_once)
+
+
+def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    os.write(2, f"{STOPPED}\n".encode())
+    os._exit(STATUS_OF_CTRL_C)
 
 
 def exit_status(main: Callable[P, int]) -> Callable[P, int]:
-    """Wrap main(argv) so that it returns 0, or 1 after a line of what went wrong, 130 after Ctrl-C.
+    """Wrap main(argv) so that it returns its own status, or says in a line why it could not.
 
-    Unusable arguments leave through argparse, with one line and status 2.
+    1 where it went wrong, 130 after Ctrl-C, 141 where nobody reads any more what it prints, as in
+    `train.py | head -3`. Unusable arguments leave through argparse, with one line and status 2.
     """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **named: P.kwargs) -> int:
+        outside = signal.getsignal(signal.SIGINT)
+        if outside is _end_at_once:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return main(*args, **named)
-        except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except MemoryError as error:
-            print(f"error: not enough memory for this: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("stopped by Ctrl-C", file=sys.stderr)
-            return 130
+            return _told_in_a_line(functools.partial(main, *args, **named))
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            for stream in (sys.stdout, sys.stderr):  # Python writes what is left when it ends
+                os.dup2(nowhere, stream.fileno())
+            return STATUS_OF_CLOSED_PIPE
+        finally:
+            if outside is _end_at_once:
+                signal.signal(signal.SIGINT, _end_at_once)
 
     return wrapped
+
+
+def _told_in_a_line(main: Callable[[], int]) -> int:
+    try:
+        return main()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError as error:
+        print(f"error: not enough memory for this: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(STOPPED, file=sys.stderr)
+        return STATUS_OF_CTRL_C
+    finally:
+        print(end="", flush=True)  # so that a closed pipe is noticed here
 
 
 def help_text(action: argparse.Action) -> str:

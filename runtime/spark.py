@@ -33,29 +33,87 @@ BLAS_THREADS = (
 )
 
 
+# A Unix socket's path has 108 bytes at most, and the folder's own and the socket's name take 67.
+LONGEST_TEMPORARY_FOLDER = 40
+SECONDS_TO_END = 10
+JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
+WORKER_ENDED = (
+    "Spark's Python process was killed, and again each time that its task was tried anew: most "
+    "likely memory ran out. Free some, or let fewer tasks run at once (spark-submit --master "
+    "local[1]); train.py --resume goes on after the last checkpoint"
+)
+
+
 @contextmanager
 def spark_context(name: str):
     """A SparkContext for the length of a `with` block; one that is running already goes on after.
 
-    Raises UserError if Spark cannot start, or if it gives up a job of the block.
+    Java starts and ends with the block, whatever happens in it. Raises UserError if Spark cannot
+    start, or if it gives up a job of the block.
     """
     if SparkContext._active_spark_context is not None:
         with _told_plainly():
             yield SparkContext._active_spark_context
         return
-    context = _start(name)
-    if threading.current_thread() is threading.main_thread():
-        # PySpark's own handler asks Java to cancel the jobs in the midst of another talk with it.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    with _folder_of_its_own(name) as folder:
+        try:
+            context = _start(name, folder)
+            with _told_plainly():
+                context.setLogLevel("ERROR")
+                _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
+                # Of a Java that has ended it would print the traceback of its own thread.
+                context._accumulatorServer.handle_error = lambda *_: None  # type: ignore
+                _ship_modules(context, Path(folder))
+                yield context
+        finally:
+            with _ctrl_c_waits():
+                _end()
+
+
+def _folder_of_its_own(name: str) -> tempfile.TemporaryDirectory:
+    """A folder that no other account can look into, for the length of a `with` block."""
+    place = tempfile.gettempdir()
+    if len(place) > LONGEST_TEMPORARY_FOLDER:
+        place = "/tmp"
+    return tempfile.TemporaryDirectory(prefix=f"{name}-", dir=place, ignore_cleanup_errors=True)
+
+
+@contextmanager
+def _ctrl_c_waits():
+    """Hold Ctrl-C back until the end of the block: what it does cannot be left half done."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
     try:
-        context.setLogLevel("ERROR")
-        _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
-        with tempfile.TemporaryDirectory() as folder, _told_plainly():
-            _ship_modules(context, Path(folder))
-            yield context
+        yield
     finally:
-        if _java_answers():
+        signal.signal(signal.SIGINT, before)
+        if came:
+            signal.raise_signal(signal.SIGINT)
+
+
+def _end() -> None:
+    """Stop Spark and, where it was started here, its Java; wait until that has gone."""
+    context, gateway = SparkContext._active_spark_context, SparkContext._gateway
+    java = getattr(gateway, "proc", None)
+    if gateway is None or java is None:  # spark-submit's Java goes when it pleases
+        if context is not None and _java_answers():
             context.stop()
+        return
+    with suppress(Py4JError, OSError):
+        gateway.shutdown()
+    java.stdin.close()  # Java notices that, stops Spark and removes its files
+    try:
+        java.wait(timeout=SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        java.kill()
+        java.wait()
+    if context is not None:
+        context._jsc = None  # type: ignore  # it has ended with Java
+        context.stop()
+    SparkContext._gateway, SparkContext._jvm = None, None
 
 
 @contextmanager
@@ -71,13 +129,13 @@ def _told_plainly():
             raise UserError(own[1]) from None
         if "Traceback (most recent call last)" in said:
             raise  # a mistake in the program: whoever mends it needs all of that
+        if "Python worker exited unexpectedly" in said:
+            raise UserError(WORKER_ENDED) from None
         raise UserError(f"Spark gave up: {said.splitlines()[0]}") from None
-    except (Py4JError, ConnectionError):
+    except (Py4JError, ConnectionError, EOFError):
         if _java_answers():
             raise
-        raise UserError(
-            "Spark's Java process has ended; was it killed, or out of memory?"
-        ) from None
+        raise UserError(JAVA_ENDED) from None
 
 
 def _java_answers() -> bool:
@@ -100,8 +158,11 @@ def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
             log4j.core.config.Configurator.setLevel(f"org.apache.spark.{name}", level)
 
 
-def _start(name: str) -> SparkContext:
+def _start(name: str, folder: str) -> SparkContext:
     logging.getLogger().addFilter(_not_told_twice)
+    logging.getLogger("py4j").setLevel(
+        logging.CRITICAL
+    )  # what ends a talk with Java, it raises too
     submitted = "PYSPARK_GATEWAY_PORT" in os.environ
     if not submitted:
         find_java()
@@ -112,8 +173,9 @@ def _start(name: str) -> SparkContext:
     with tempfile.TemporaryFile() as log:
         try:
             with _stderr_to(log if not submitted else None):
-                SparkContext._ensure_initialized()  # starts Java, so that the settings are known
-                return SparkContext(conf=_settings(name))
+                _start_java(folder)
+                with _own_handler_of_ctrl_c():
+                    return SparkContext(conf=_settings(name))
         except UserError:
             raise
         except Exception as error:
@@ -125,18 +187,52 @@ def _start(name: str) -> SparkContext:
             raise UserError(f"Spark did not start: {reason[:300]}{hint}") from None
 
 
+def _start_java(folder: str) -> None:
+    """Start Java, or find spark-submit's: then the settings are known. It keeps what it can there.
+
+    Left half started, Java would stay for good: its way to notice that Python ended comes last.
+    """
+    with _ctrl_c_waits():
+        SparkContext._ensure_initialized()
+    jvm = SparkContext._jvm
+    assert jvm is not None, "Java runs"
+    jvm.java.lang.System.setProperty("java.io.tmpdir", folder)
+    # For the day that Python is killed: Java then ends too, and leaves nothing.
+    jvm.org.apache.spark.util.ShutdownHookManager.registerShutdownDeleteDir(
+        jvm.java.io.File(folder)
+    )
+
+
+@contextmanager
+def _own_handler_of_ctrl_c():
+    """Keep PySpark's out: it asks Java to cancel the jobs in the midst of another talk with it."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
 def _settings(name: str) -> SparkConf:
     """What Spark was started with, and for all that it leaves open, what this program needs."""
     conf = SparkConf().setAppName(name)
     conf.setIfMissing("spark.master", "local[*]")
     conf.setIfMissing("spark.ui.showConsoleProgress", "false")
     assert SparkContext._jvm is not None, "Java runs"
-    if conf.get("spark.master", "").startswith("local"):
+    master = conf.get("spark.master", "")
+    if master.startswith("local"):
         conf.setIfMissing("spark.driver.host", "127.0.0.1")
         conf.setIfMissing("spark.driver.bindAddress", "127.0.0.1")
+        conf.setIfMissing("spark.authenticate", "true")  # Spark draws a secret that only it knows
+        conf.setIfMissing("spark.ui.killEnabled", "false")  # the UI asks nobody who they are
         if SparkContext._jvm.java.lang.System.getenv("SPARK_LOCAL_IP") is None:
             # The UI would listen on all addresses, and nothing but that variable prevents it.
             conf.setIfMissing("spark.ui.enabled", "false")
+    threads = re.fullmatch(r"local(?:\[(\*|\d+)\])?", master)
+    if threads:  # a task is tried again only where the master itself says how often
+        failures = conf.get("spark.task.maxFailures", "4")
+        conf.set("spark.master", f"local[{threads[1] or 1},{failures}]")
     for variable in BLAS_THREADS:
         conf.setIfMissing(f"spark.executorEnv.{variable}", "1")
     if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import data_loader
+import train
 from images import idx_files, offline_digits
 from images.download import SHA256, download_mnist
 from results import figures
@@ -94,6 +95,19 @@ def small_mnist(few_images, tmp_path_factory) -> str:
 def without_figures(monkeypatch):
     """Runs that draw nothing: a figure takes longer than an epoch on a few images."""
     monkeypatch.setattr(figures, "draw_training", lambda *_: None)
+
+
+@pytest.fixture
+def undisturbed(spark, mnist, tmp_path, without_figures):
+    """The parameters of a run that nothing disturbs, on this machine's cores."""
+
+    def run(*words) -> bytes:
+        folder = tmp_path / "undisturbed"
+        places = ["--model-dir", folder, "--plots-dir", folder]
+        assert train.main([str(word) for word in (*words, *places)]) == 0
+        return (folder / "parameters.npz").read_bytes()
+
+    return run
 
 
 @pytest.fixture

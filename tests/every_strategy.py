@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train
+from runtime.spark import spark_context
 
 
 def main(data: str, folder: str) -> None:
@@ -26,5 +27,6 @@ def parameters(folder: Path) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     train.figures.draw_training = lambda *_: None
-    for place, results in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
-        main(place, results)
+    with spark_context("every strategy"):
+        for place, results in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+            main(place, results)

@@ -7,17 +7,19 @@ import itertools
 import os
 import re
 import signal
+import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import every_strategy
 import pytest
+from from_outside import answers_to_strangers, family, listening, wait_until
+from on_a_cluster import LONG_EPOCHS, Training
 
 import data_loader
 import train
-from cluster.processes import environment, started, submit_command
+from cluster.processes import environment, submit_command
 from cluster.standalone import standalone_cluster
 from results import checkpoints
 
@@ -45,10 +47,10 @@ def test_same_bits_on_any_cores_and_any_workers(small_mnist, tmp_path):
     shards = str(tmp_path / "shards")
     assert data_loader.main(["shard", small_mnist, shards, "--shards", "7"]) == 0
 
-    def run(master: str) -> list[dict[str, bytes]]:
+    def run(master: str, properties: Path | None = None) -> list[dict[str, bytes]]:
         folder = tmp_path / f"run of {master}".replace("/", "")
         words = small_mnist, str(folder / "whole"), shards, str(folder / "shards")
-        command = submit_command(master, every_strategy.__file__, words)
+        command = submit_command(master, every_strategy.__file__, words, properties)
         done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:].decode()
         return [every_strategy.parameters(folder / name) for name in ("whole", "shards")]
@@ -57,7 +59,7 @@ def test_same_bits_on_any_cores_and_any_workers(small_mnist, tmp_path):
     for workers in (1, 2):
         (tmp_path / f"cluster-{workers}").mkdir()
         with standalone_cluster(tmp_path / f"cluster-{workers}", workers) as cluster:
-            others.append(run(cluster.url))
+            others.append(run(cluster.url, cluster.properties))
     for other, one, strategy in itertools.product(others, range(2), train.STRATEGIES):
         assert other[one][strategy] == first[one][strategy], strategy
 
@@ -113,13 +115,6 @@ def test_a_demonstration_that_fails_says_why(mnist, tmp_path, monkeypatch):
     assert done.stderr.startswith("error: train.py ended with status 1; logs are in ")
 
 
-def wait_until(holds, seconds: float = 60):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.1)
-
-
 def group(leader: int) -> dict[int, str]:
     """The processes of a group that run: process id -> command line."""
     found = {}
@@ -136,64 +131,6 @@ def group(leader: int) -> dict[int, str]:
 def executor_of(worker: subprocess.Popen) -> int:
     (pid,) = [pid for pid, line in group(worker.pid).items() if "CoarseGrainedExecutor" in line]
     return pid
-
-
-class Training:
-    """train.py, submitted to a cluster; what it prints is read as it comes."""
-
-    def __init__(self, cluster, folder: Path, *words):
-        self.cluster, self.folder, self.words = cluster, folder, [str(word) for word in words]
-        self.said = []
-
-    def __enter__(self):
-        places = ["--model-dir", str(self.folder / "model"), "--plots-dir", str(self.folder)]
-        command = submit_command(self.cluster.url, "train.py", [*self.words, *places])
-        self.errors = open(self.folder / "errors.log", "ab")  # noqa: SIM115
-        self.started = started(
-            command, cwd=self.folder, stdout=subprocess.PIPE, stderr=self.errors, text=True
-        )
-        self.process = self.started.__enter__()
-        return self
-
-    def __exit__(self, *raised):
-        self.started.__exit__(*raised)
-        self.errors.close()
-
-    def until_in_the_midst_of(self, epoch: int):
-        """Wait until an epoch has begun and some of its tasks have run."""
-        for line in self.process.stdout:
-            self.said.append(line)
-            if line.startswith(f"epoch {epoch - 1}/"):
-                time.sleep(0.4 * float(line.split()[-2]))
-                return
-        raise AssertionError("".join(self.said))
-
-    def end(self) -> bytes:
-        """Wait for the end; gives the parameters that it came to."""
-        self.said += self.process.stdout
-        assert self.process.wait(timeout=60) == 0, "".join(self.said)
-        return (self.folder / "model/parameters.npz").read_bytes()
-
-
-# Epochs of a second or more, so that there is a midst of them.
-LONG_EPOCHS = {
-    "maps": ["--epochs", 8],
-    "partitions": ["--epochs", 8, "--hidden", 128, "--digits", "all"],
-    "averaging": ["--epochs", 8, "--hidden", 128, "--digits", "all", "--learning-rate", 1],
-}
-
-
-@pytest.fixture
-def undisturbed(spark, mnist, tmp_path, without_figures):
-    """The parameters of a run that nothing disturbs, on this machine's cores."""
-
-    def run(*words) -> bytes:
-        folder = tmp_path / "undisturbed"
-        places = ["--model-dir", folder, "--plots-dir", folder]
-        assert train.main([str(word) for word in (*words, *places)]) == 0
-        return (folder / "parameters.npz").read_bytes()
-
-    return run
 
 
 @pytest.mark.parametrize(
@@ -233,3 +170,22 @@ def test_a_driver_that_is_killed_on_a_cluster_is_resumed_to_the_same_bits(
     with Training(cluster, tmp_path, *words, "--resume") as training:
         parameters = training.end()
     assert parameters == undisturbed(*words)
+
+
+def test_a_cluster_answers_nobody_who_lacks_its_secret_and_shows_it_to_nobody(
+    spark, cluster, mnist, tmp_path
+):
+    secret = re.search(r"authenticate.secret (\w+)", cluster.properties.read_text())[1]
+    assert stat.S_IMODE(cluster.properties.stat().st_mode) == 0o600
+    with Training(cluster, tmp_path, "--data", mnist, "--epochs", 100000) as training:
+        training.until_in_the_midst_of(2)
+        servers = [cluster.master, *cluster.workers, training.process]
+        pids = set().union(*(family(process.pid) for process in servers))
+        ports = {port for _, port in listening(pids)}
+        found = set().union(*(answers_to_strangers(spark, port) for port in ports))
+        commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
+        executor = executor_of(cluster.workers[0])
+        assert secret in Path(f"/proc/{executor}/environ").read_text()  # only its owner reads that
+    assert len(ports) >= 8, "master, workers, driver and executors, and the pages of some"
+    assert found == set()
+    assert not any(secret in command for command in commands)

@@ -1,23 +1,37 @@
 """How Spark is started, who can reach it, and what it tells a person when a job fails."""
 
-import ipaddress
+import contextlib
+import json
 import os
+import shutil
 import signal
+import socket
+import stat
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyspark
 import pytest
+from from_outside import answers_to_strangers, family, listening, marked, wait_until
 from py4j.protocol import Py4JJavaError
 
 import train
+from results import model_files
 from runtime.spark import spark_context
 
 ROOT = Path(train.__file__).parent
 SPARK_HOME = Path(pyspark.__file__).parent
 # What the suite's own Spark has set, and a person has not.
-STARTED_WITH = {"PYSPARK_SUBMIT_ARGS", "SPARK_LOCAL_IP", "PYSPARK_GATEWAY_PORT"}
+STARTED_WITH = {
+    "PYSPARK_SUBMIT_ARGS",
+    "SPARK_LOCAL_IP",
+    "PYSPARK_GATEWAY_PORT",
+    "PYTHONUNBUFFERED",
+}
 
 FAILING = """
 import os, signal
@@ -50,7 +64,8 @@ def test_a_job_that_spark_gives_up_is_told_in_one_line():
     errors = done.stderr.splitlines()
     assert done.stdout.split() == ["1", "1", "1"] and len(errors) == 3, errors
     assert errors[0] == "error: shards/train-labels-idx1-ubyte-00017.gz: is cut off"
-    assert errors[1].startswith("error: Spark gave up: ")
+    assert errors[1].startswith("error: Spark's Python process was killed, and again each time")
+    assert "memory" in errors[1] and "--resume" in errors[1]
     assert errors[2].startswith("error: Spark's Java process has ended")
 
 
@@ -64,52 +79,10 @@ def test_a_mistake_in_a_map_keeps_its_traceback(spark):
     assert "in mistake" in str(caught.value)
 
 
-def family(pid: int) -> set[int]:
-    """A process and all that descend from it."""
-    parents = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            parents[int(folder.name)] = int(
-                (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            )
-        except OSError:
-            continue  # it has ended meanwhile
-    found = {pid}
-    while more := {child for child, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found
+on_linux = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
 
 
-def sockets_of(pids: set[int]) -> set[str]:
-    """The inodes of the sockets that some processes hold open."""
-    found = set()
-    for pid in pids:
-        for file in Path(f"/proc/{pid}/fd").glob("*"):
-            try:
-                kind, _, inode = os.readlink(file).partition(":")
-            except OSError:
-                continue
-            if kind == "socket":
-                found.add(inode.strip("[]"))
-    return found
-
-
-def listening(pids: set[int]) -> list[tuple[ipaddress._BaseAddress, int]]:
-    """Address and port of each socket on which some processes listen, as the system has them."""
-    found, own = [], sockets_of(pids)
-    for table in ("tcp", "tcp6"):
-        for line in Path("/proc/net", table).read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] != "0A" or fields[9] not in own:  # 0A: it listens
-                continue
-            address, _, port = fields[1].partition(":")
-            words = [bytes.fromhex(address[i : i + 8])[::-1] for i in range(0, len(address), 8)]
-            ip = ipaddress.ip_address(b"".join(words))
-            found.append((getattr(ip, "ipv4_mapped", None) or ip, int(port, 16)))
-    return found
-
-
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the list of sockets is Linux's")
+@on_linux
 @pytest.mark.parametrize("start", ["python", pytest.param("spark-submit", marks=pytest.mark.long)])
 def test_a_local_run_listens_on_loopback_only(small_mnist, tmp_path, start):
     command = [sys.executable] if start == "python" else [f"{SPARK_HOME}/bin/spark-submit"]
@@ -175,3 +148,302 @@ from runtime import storage
 
 def test_what_executors_import_needs_nothing_but_numpy():
     subprocess.run([sys.executable, "-c", ON_EXECUTORS], cwd=ROOT, check=True)
+
+
+HOLDING = """
+import sys
+from runtime.spark import spark_context
+with spark_context("held") as spark:
+    shared = spark.broadcast([1] * 100)
+    spark.parallelize(range(4), 2).map(lambda number: number + shared.value[0]).collect()
+    print("ready", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def held(*settings: str, **how) -> Iterator[subprocess.Popen]:
+    """A Spark of its own that has done a job, and goes on until the block ends or kills it."""
+    options = " ".join(f"--conf {setting}" for setting in settings)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDING],
+        cwd=ROOT,
+        env=as_a_person(PYSPARK_SUBMIT_ARGS=f"--master local[2] {options} pyspark-shell", **how),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        umask=0,
+    )
+    assert process.stdout.readline() == "ready\n"
+    try:
+        yield process
+    finally:
+        process.communicate()
+
+
+def as_a_person(**more: str) -> dict[str, str]:
+    """The environment of a program that is started outside the suite."""
+    return {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH} | more
+
+
+@on_linux
+@pytest.mark.parametrize("kept_out", [True, False])
+def test_a_local_run_answers_nobody_who_lacks_its_secret(spark, kept_out):
+    """Where the user has switched that off, it does answer: the test would see it."""
+    with held(*([] if kept_out else ["spark.authenticate=false"])) as process:
+        ports = {port for _, port in listening(family(process.pid))}
+        found = set().union(*(answers_to_strangers(spark, port) for port in ports))
+    assert len(ports) >= 3
+    assert found == (set() if kept_out else {"messages", "blocks"})
+
+
+@pytest.fixture
+def short_folder() -> Iterator[Path]:
+    """For Unix sockets, whose paths cannot be as long as pytest's own folders."""
+    folder = tempfile.mkdtemp(prefix="t", dir="/tmp")
+    os.chmod(folder, 0o777)
+    yield Path(folder)
+    shutil.rmtree(folder)
+
+
+@on_linux
+def test_sockets_and_files_of_a_run_are_in_a_folder_of_its_own_that_goes_with_it(short_folder):
+    """Although the umask, 000, lets everybody in."""
+    with held(TMPDIR=str(short_folder)):
+        (folder,) = short_folder.iterdir()
+        found = [file for file in folder.rglob("*") if file.is_socket()]
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+        assert len(found) >= 2 or pyspark.__version__ < "4.1", "to the workers, for accumulators"
+        if os.getuid() == 0 and found:
+            assert any(connects(file) for file in found)
+            assert not any(connects(file, account=65534) for file in found)
+    assert list(short_folder.iterdir()) == []
+
+
+def connects(path: Path, account: int | None = None) -> bool:
+    """Whether an account of this machine, this one or another, can connect to a Unix socket."""
+    child = os.fork()
+    if child == 0:
+        if account is not None:
+            os.setgroups([])
+            os.setgid(account)
+            os.setuid(account)
+        try:
+            socket.socket(socket.AF_UNIX).connect(str(path))
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+@on_linux
+def test_a_run_whose_python_is_killed_leaves_no_process_and_no_file(short_folder):
+    mark = f"MARK={short_folder}"
+    with held(TMPDIR=str(short_folder), MARK=str(short_folder)) as process:
+        assert any("java" in line for line in marked(mark).values())
+        process.kill()
+        wait_until(lambda: not marked(mark))
+    assert list(short_folder.iterdir()) == []
+
+
+DISTURBED = """
+import os, signal, sys
+from pyspark import TaskContext
+import data_loader, train
+
+log, *words = sys.argv[1:]
+undisturbed = data_loader.image_label_pairs
+
+def killed_once(number, pairs):
+    yield from pairs
+    if number == 1 and TaskContext.get().attemptNumber() == 0:
+        with open(log, "a") as said:
+            said.write("killed\\n")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def disturbed(*arguments):
+    return undisturbed(*arguments).mapPartitionsWithIndex(killed_once)
+
+data_loader.image_label_pairs = disturbed
+sys.exit(train.main(words))
+"""
+
+
+@pytest.mark.parametrize("master", ["local[2]", pytest.param("local", marks=pytest.mark.long)])
+def test_a_worker_that_is_killed_in_each_epoch_of_a_local_run_changes_no_bit(
+    spark, small_mnist, tmp_path, without_figures, master
+):
+    def words(folder: str) -> list[str]:
+        places = ["--data", small_mnist, "--model-dir", str(tmp_path / folder)]
+        return [*places, "--plots-dir", str(tmp_path), "--epochs", "3", "--partitions", "3"]
+
+    log = tmp_path / "killed"
+    done = subprocess.run(
+        [sys.executable, "-c", DISTURBED, log, *words("disturbed")],
+        env=as_a_person(
+            PYTHONPATH=str(ROOT), PYSPARK_SUBMIT_ARGS=f"--master {master} pyspark-shell"
+        ),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert log.read_text().count("killed") >= 3
+    assert train.main(words("undisturbed")) == 0
+    disturbed, undisturbed = (
+        (tmp_path / folder / "parameters.npz").read_bytes()
+        for folder in ("disturbed", "undisturbed")
+    )
+    assert disturbed == undisturbed
+
+
+def start(script: str, *words, **how) -> subprocess.Popen:
+    """One of the scripts, as a terminal starts it: the leader of a group."""
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / script), *map(str, words)],
+        env=as_a_person(**how),
+        start_new_session=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def endless(data: str, folder: Path) -> list:
+    places = ["--data", data, "--model-dir", folder / "model", "--plots-dir", folder / "plots"]
+    return [*places, "--epochs", 100000, "--hidden", 4]
+
+
+def test_java_that_is_killed_in_an_epoch_is_told_in_one_line(small_mnist, tmp_path):
+    process = start("train.py", *endless(small_mnist, tmp_path), MARK=str(tmp_path))
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 3/"):
+                break
+        (java,) = (pid for pid, line in marked(f"MARK={tmp_path}").items() if "SparkSubmit" in line)
+        os.kill(java, signal.SIGKILL)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 1
+    assert errors == "error: Spark's Java process has ended; was it killed, or out of memory?\n"
+
+
+def test_a_reader_that_goes_away_ends_training_quietly_and_loses_nothing(small_mnist, tmp_path):
+    """As in `train.py | head -3`."""
+    process = start("train.py", *endless(small_mnist, tmp_path))
+    try:
+        for line in process.stdout:
+            if line.startswith("epoch 2/"):
+                break
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert process.wait(timeout=60) == 141, errors
+    finally:
+        process.kill()
+    assert errors == ""
+    history = (tmp_path / "model/history.csv").read_text().splitlines()
+    assert len(history) > 3  # the heading, both epochs that were read, those before it was noticed
+    assert model_files.load_parameters(str(tmp_path / "model")).W1.shape == (784, 4)
+    assert (tmp_path / "model/checkpoint.npz").exists()
+
+
+@pytest.fixture(scope="module")
+def model(spark, small_mnist, tmp_path_factory) -> list[str]:
+    """The places of a small trained model, as words."""
+    folder = tmp_path_factory.mktemp("trained")
+    places = ["--data", small_mnist, "--model-dir", f"{folder}", "--plots-dir", f"{folder}"]
+    assert train.main([*places, "--epochs", "2", "--hidden", "4"]) == 0
+    return places
+
+
+@pytest.mark.parametrize("words", [["--help"], ["scores"]])
+def test_a_reader_that_is_gone_before_the_first_line_hears_nothing_of_predict(model, words):
+    """As in `predict.py | head -0`."""
+    scored = Path(model[3]) / "metrics.json"
+    scored.unlink(missing_ok=True)
+    process = start("predict.py", *(model if words == ["scores"] else words))
+    process.stdout.close()
+    try:
+        errors = process.stderr.read()
+        status = process.wait(timeout=60)
+    finally:
+        process.kill()
+    assert errors == ""
+    if words == ["--help"]:
+        assert status in (0, 141)  # argparse swallows what writing its help raises
+    else:
+        assert status == 141 and json.loads(scored.read_text())["images"] > 0
+
+
+def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int, str, str]:
+    """Status and output of a script that a terminal's Ctrl-C reaches after so many seconds.
+
+    Nothing of it is left afterwards: no process, no file beside its results.
+    """
+    process = start(script, *words, MARK=str(folder), TMPDIR=str(folder))
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=seconds)
+        assert process.returncode is None, "it has ended before"
+        os.killpg(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=60)
+        left = marked(f"MARK={folder}")
+    finally:
+        for pid in marked(f"MARK={folder}"):
+            os.kill(pid, signal.SIGKILL)
+    assert left == {}, f"after {seconds} s"
+    assert list(folder.iterdir()) == [], f"after {seconds} s"
+    return process.returncode, output, errors
+
+
+MOMENTS = 15
+
+
+@on_linux
+@pytest.mark.long
+@pytest.mark.parametrize("script", ["train.py", "predict.py"])
+def test_ctrl_c_leaves_nothing_and_no_traceback_whenever_it_comes(
+    small_mnist, model, tmp_path, short_folder, script
+):
+    """From 0.2 s on, to the second epoch of train.py, or to just before predict.py has ended."""
+    words = endless(small_mnist, tmp_path) if script == "train.py" else model
+    began = time.monotonic()
+    process = start(script, *words)
+    for line in process.stdout:
+        if line.startswith("epoch 2/"):
+            break
+    process.kill()
+    process.communicate()
+    last = (time.monotonic() - began) * (1 if script == "train.py" else 0.8)
+    for moment in range(MOMENTS):
+        seconds = 0.2 + (last - 0.2) * moment / (MOMENTS - 1)
+        status, output, errors = interrupted(seconds, short_folder, script, *words)
+        assert status == 130, (seconds, errors)
+        if "stopped after epoch" in output:
+            assert errors == "", seconds
+        else:
+            assert errors.startswith("stopped ") and len(errors.splitlines()) == 1, (
+                seconds,
+                errors,
+            )
+
+
+@on_linux
+@pytest.mark.parametrize("script", ["train.py", "predict.py"])
+def test_ctrl_c_while_java_starts_leaves_no_java(small_mnist, tmp_path, short_folder, script):
+    mark = f"MARK={tmp_path}"
+    words = endless(small_mnist, tmp_path)[: 6 if script == "predict.py" else None]
+    process = start(script, *words, MARK=str(tmp_path), TMPDIR=str(short_folder))
+    try:
+        wait_until(lambda: any("SparkSubmit" in line for line in marked(mark).values()))
+        for _ in range(2):  # an impatient person
+            os.killpg(process.pid, signal.SIGINT)
+            time.sleep(0.1)
+        _, errors = process.communicate(timeout=60)
+        left = marked(mark)
+    finally:
+        for pid in marked(mark):
+            os.kill(pid, signal.SIGKILL)
+    assert (process.returncode, errors, left) == (130, "stopped by Ctrl-C\n", {})
+    assert list(short_folder.iterdir()) == []

@@ -11,7 +11,10 @@ each image. A training set in shards is read by the executors themselves (see sh
 import argparse
 import contextlib
 import math
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -23,7 +26,14 @@ from images import download, idx_files, offline_digits, shards
 from images.blocks import Block, as_rows, select_digits, shifted, split_into_blocks
 from nn_math import random_stream
 from runtime import storage
-from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
+from runtime.command_line import (
+    DATA_HELP,
+    Parser,
+    UserError,
+    counted,
+    exit_status,
+    whole_number,
+)
 from runtime.spark import broadcast, spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
@@ -53,8 +63,12 @@ def find_data(data: str | None) -> str:
     """
     if data not in (None, "mnist"):
         # A URI can be looked at only once Spark runs: `load` says what is missing there.
-        if not (data == "offline" or storage.is_uri(data) or storage.exists(data)):
-            raise UserError(f"--data {data}: no such folder; it should hold MNIST's four IDX files")
+        if not (data == "offline" or storage.is_uri(data)):
+            _refuse_file(data)
+            if not storage.exists(data):
+                raise UserError(
+                    f"--data {data}: no such folder; it should hold MNIST's four IDX files"
+                )
         return data
     try:
         if any(_find_file(str(DEFAULT_FOLDER), name) is None for name in download.SHA256):
@@ -87,6 +101,7 @@ def load(
         hashes: dict[str, str] = {}
         name = offline_digits.NAME
     else:
+        _refuse_file(place)
         found = shards.find(place, IDX_NAMES[part])
         if found:
             return _load_shards(spark, place, part, found, digits, partitions, in_partition)
@@ -216,6 +231,12 @@ def _read_file(folder: str, name: str) -> tuple[str, bytes]:
     return file, storage.read(file)
 
 
+def _refuse_file(place: str) -> None:
+    if storage.is_file(place):
+        folder = os.path.dirname(place) or "."
+        raise UserError(f"--data {place}: a file; name the folder that it lies in, {folder}")
+
+
 def _find_file(folder: str, name: str) -> str | None:
     """The place of an IDX file in a folder, gzipped or not; None if it is not there."""
     present = storage.names(folder)
@@ -232,11 +253,12 @@ def _check_digits(counts: np.ndarray, digits: Sequence[int], where: str) -> None
 
 
 def _offline_notice(reason: UserError) -> str:
-    frame = "!" * 98
-    return (
-        f"{frame}\n!! NOT MNIST: this run uses digits drawn from fonts; MNIST is not here.\n"
-        f"!! {reason}\n{frame}"
-    )
+    width = min(98, shutil.get_terminal_size().columns)
+    texts = "NOT MNIST: this run uses digits drawn from fonts; MNIST is not here.", str(reason)
+    inside = textwrap.TextWrapper(width - 3, break_on_hyphens=False)
+    lines = [line for text in texts for line in inside.wrap(text)]
+    frame = "!" * width
+    return "\n".join([frame, *(f"!! {line}" for line in lines), frame])
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -275,7 +297,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, values in zip(IDX_NAMES["test"], sets["test"], strict=True):
             storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
         shards.write(target, IDX_NAMES["train"], *sets["train"], options.shards)
-    print(f"wrote {target}: {images:,} training images in {options.shards} shards, the test set")
+    size = f"{counted(images, 'training image')} in {counted(options.shards, 'shard')}"
+    print(f"wrote {target}: {size}, the test set")
     return 0
 
 

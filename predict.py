@@ -23,8 +23,9 @@ import numpy as np
 from images import own
 from network.sequential import forward, output_error, outputs_of, read, text_of
 from nn_math import count_outcomes, precision_recall_f1
-from results import model_files
+from results import checkpoints, model_files
 from results.model_files import Trained
+from runtime import storage
 from runtime.command_line import DATA_HELP, Parser, UserError, exit_status
 
 if TYPE_CHECKING:  # own images are labelled without Spark
@@ -131,19 +132,20 @@ def score_test_set(options: argparse.Namespace) -> int:
     with spark_context("predict") as spark:
         trained, place = load_model(options.model_dir)
         digits = trained.digits
+        storage.check_writable(options.model_dir, options.plots_dir)
         place = data_loader.find_data(options.data or place)
         split = data_loader.load(spark, place, "test", digits)
         test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
         counts, confusion = score(test_rdd, trained)
         scores = metrics(counts, confusion, digits)
         report = {"data": split.name, "images": split.size, **scores}
-        model_files.save_json(options.model_dir, model_files.METRICS, report)
+        saved = model_files.save_metrics(options.model_dir, report, split.place)
         first, worst = pages(test_rdd, trained)
         title = figures.title_of(split.name, digits, text_of(trained.network))
         figures.draw_scores(options.plots_dir, confusion, first, worst, digits, title)
     print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores))
-    print(f"saved {options.model_dir} and {options.plots_dir}")
+    print(f"saved {saved} and {options.plots_dir}")
     return 0
 
 
@@ -188,6 +190,7 @@ def load_model(folder: str) -> tuple[Trained, str]:
     digits = run["settings"]["digits"]
     network = read(run["settings"]["network"], len(digits))
     parameters = model_files.load_parameters(folder, network)
+    checkpoints.tell_of_another(folder, parameters)
     return Trained(network, parameters, digits, []), run["data"]["place"]
 
 

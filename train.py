@@ -16,11 +16,13 @@ if __name__ == "__main__":  # Ctrl-C during the imports below, which take a seco
 import argparse
 import copy
 import math
+import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from pyspark import RDD
 from tqdm import tqdm
 
@@ -46,14 +48,16 @@ from nn_math import (
     sigmoid,
     weight_gradient,
 )
-from results import checkpoints, figures, model_files
+from results import checkpoints, claim, figures, model_files, verdict
 from results.checkpoints import Progress
 from results.model_files import Epoch, Trained, best_epoch
+from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
     Digits,
     Parser,
     UserError,
+    counted,
     exit_status,
     number_within,
     whole_number,
@@ -171,13 +175,15 @@ def run_epochs(
     """The epoch loop, from where `start` is. Returns how far it came: Ctrl-C, or a reader of its
     lines who goes away, ends it early.
 
-    Raises UserError if a mini-batch is empty.
+    Raises UserError if a mini-batch is empty, or if the run diverges.
     """
     progress = start
-    with progress_bar(len(progress.history), settings.epochs) as bar:
+    with progress_bar(len(progress.history), settings.epochs, held_out is not None) as bar:
         try:
             while not is_finished(progress.history, settings):
-                progress = one_epoch(split, held_out, progress, settings)
+                with np.errstate(all="ignore"):  # the line after it tells a person
+                    progress = one_epoch(split, held_out, progress, settings)
+                verdict.check_finite(progress, settings.learning_rate)
                 if saver is not None:
                     saver.epoch_ended(progress)
                 show_epoch(bar, progress.history[-1])
@@ -247,10 +253,13 @@ def training_rdd(split: Split, settings: argparse.Namespace, epoch: int) -> RDD:
     return split.blocks
 
 
-def progress_bar(done: int, epochs: int) -> tqdm:
+def progress_bar(done: int, epochs: int, validated: bool) -> tqdm:
     """A bar on a terminal; elsewhere it is disabled and `show_epoch` prints lines."""
-    form = "epoch {n_fmt}/{total_fmt} |{bar:30}| {remaining} left{postfix}"
-    return tqdm(initial=done, total=epochs, bar_format=form, disable=None)
+    columns = shutil.get_terminal_size().columns - 1
+    form = "epoch {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
+    if columns < (96 if validated else 68):  # then there is no room for a bar
+        form = "{n_fmt}/{total_fmt}{postfix}"
+    return tqdm(initial=done, total=epochs, bar_format=form, ncols=min(columns, 120), disable=None)
 
 
 def show_epoch(bar: tqdm, epoch: Epoch) -> None:
@@ -382,8 +391,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     for doubt in recipes.doubts(settings):
         print(f"note: {doubt}", flush=True)
+    storage.check_writable(settings.model_dir, settings.plots_dir)
     place = data_loader.find_data(settings.data)
-    with spark_context("train") as spark:
+    with (
+        spark_context("train") as spark,
+        claim.held(settings.model_dir, settings.resume) as claimed,
+    ):
+        storage.check_writable(settings.plots_dir)  # a URI can be tried only now
         in_partition = STRATEGIES[settings.strategy].in_partition
         split = data_loader.load(
             spark, place, "train", settings.digits, settings.partitions, in_partition
@@ -391,12 +405,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings.partitions = split.blocks.getNumPartitions()
         print(
             f"{split.name}: {split.size:,} images of {len(split.digits)} digits in "
-            f"{settings.partitions} partitions; network {settings.network}",
+            f"{counted(settings.partitions, 'partition')}; network {settings.network}",
             flush=True,
         )
         run, initial = describe_run(settings, split), initial_of(settings)
         start = checkpoints.start(settings.model_dir, run, initial, settings.resume)
-        saver = checkpoints.Saver(settings.model_dir, run, settings.checkpoint_every)
+        saver = checkpoints.Saver(claimed, run, settings.checkpoint_every)
         trained = fit(**vars(settings), split=split, start=start, saver=saver)
         done = len(trained.history)
         if done == 0:  # Ctrl-C came before the end of the first epoch
@@ -410,6 +424,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not finished:
         print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")
     print(f"saved {settings.model_dir} and {settings.plots_dir}")
+    verdict.tell_if_stuck(trained.history, len(trained.digits), settings.learning_rate)
     return 0 if finished else 130
 
 

@@ -5,6 +5,7 @@ optimizer's state, the history (the bold driver's rate follows from it) and what
 """
 
 import json
+import sys
 import time
 from typing import Any, NamedTuple
 
@@ -14,6 +15,7 @@ from network.layers import Arrays
 from network.optimizers import State
 from network.sequential import parameter_names, parameter_shapes, read
 from results import model_files
+from results.claim import Claim
 from results.model_files import Epoch, Trained
 from runtime import storage
 from runtime.command_line import UserError
@@ -35,35 +37,37 @@ class Saver:
     """Saves a run as it goes: its history after each epoch, a checkpoint when one is due.
 
     `run` is what settings.json says. A checkpoint is due every so many epochs (`every`); for None
-    as often as it takes at most a hundredth of the time.
+    as often as it takes at most a hundredth of the time. Raises UserError, before it writes, once
+    another run has taken over the folder of the claim.
     """
 
-    def __init__(self, folder: str, run: dict[str, Any], every: int | None) -> None:
-        self.folder, self.run, self.every = folder, run, every
+    def __init__(self, claim: Claim, run: dict[str, Any], every: int | None) -> None:
+        claim.own_folder()  # two runs that began at once saw none; the first of them ends here
+        self.claim, self.run, self.every = claim, run, every
         self.progress: Progress | None = None
         self.next_save = 0.0
 
     def epoch_ended(self, progress: Progress) -> None:
         """Save what is due. Raises UserError if it cannot be written."""
         self.progress = progress
-        model_files.save_history(self.folder, progress.history)
+        model_files.save_history(self.claim.own_folder(), progress.history)
         began = time.perf_counter()
         if self.every is None:
             due = began >= self.next_save
         else:
             due = len(progress.history) % self.every == 0
         if due:
-            save(self.folder, progress, self.run)
+            save(self.claim.own_folder(), progress, self.run)
             ended = time.perf_counter()
             self.next_save = ended + 99 * (ended - began)
 
     def run_ended(self, trained: Trained) -> None:
         """Save all that a run leaves in its model folder. Raises UserError."""
         if self.progress is not None:  # else the checkpoint that was resumed is the last
-            save(self.folder, self.progress, self.run)
-        model_files.save_history(self.folder, trained.history)
-        model_files.save_parameters(self.folder, trained.parameters)
-        model_files.save_json(self.folder, model_files.SETTINGS, self.run)
+            save(self.claim.own_folder(), self.progress, self.run)
+        model_files.save_history(self.claim.own_folder(), trained.history)
+        model_files.save_parameters(self.claim.own_folder(), trained.parameters)
+        model_files.save_json(self.claim.own_folder(), model_files.SETTINGS, self.run)
 
 
 def start(folder: str, run: dict[str, Any], initial: Arrays, resumed: bool) -> Progress:
@@ -162,10 +166,7 @@ def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
 
 def warn_of_unfinished(folder: str) -> None:
     """Say, before it is replaced, that a checkpoint of a run that was cut short is there."""
-    try:
-        loaded = load(folder)
-    except UserError:
-        return  # it is of no use to anybody
+    loaded = _load_if_whole(folder)
     if loaded is None:
         return
     done, planned = len(loaded[0].history), loaded[1]["settings"]["epochs"]
@@ -175,6 +176,30 @@ def warn_of_unfinished(folder: str) -> None:
             f"of {planned}; this run replaces it (--resume would have gone on with it)",
             flush=True,
         )
+
+
+def tell_of_another(folder: str, parameters: Arrays) -> None:
+    """Say that the checkpoint is not of the run that ended with these parameters, if so."""
+    loaded = _load_if_whole(folder)
+    if loaded is None:
+        return
+    (last, state, history), run = loaded
+    its_own = state.get("best", last)
+    same = len(its_own) == len(parameters) and all(map(np.array_equal, its_own, parameters))
+    if not same:
+        print(
+            f"note: {storage.join(folder, CHECKPOINT)} is of another, unfinished run (epoch "
+            f"{len(history)} of {run['settings']['epochs']}); used here is "
+            f"{storage.join(folder, model_files.PARAMETERS)}, of the run that ended before it",
+            file=sys.stderr,
+        )
+
+
+def _load_if_whole(folder: str) -> tuple[Progress, dict[str, Any]] | None:
+    try:
+        return load(folder)
+    except UserError:
+        return None  # it is of no use to anybody
 
 
 def _data(run: dict[str, Any]) -> tuple:

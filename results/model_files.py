@@ -1,6 +1,7 @@
 """What a run leaves in its model folder: parameters.npz, history.csv, settings.json, metrics.json.
 
-Nothing here is ever unpickled, and every file appears whole or not at all (see `storage`).
+Scores on other data than the model's own are in metrics-PLACE.json. Nothing here is ever unpickled,
+and every file appears whole or not at all (see `storage`).
 """
 
 import csv
@@ -8,6 +9,7 @@ import io
 import json
 import math
 import platform
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -103,8 +105,21 @@ def save_history(folder: str, history: Sequence[Epoch]) -> None:
 
 
 def save_json(folder: str, name: str, content: dict[str, Any]) -> None:
-    """Write settings.json or metrics.json."""
+    """Write settings.json, or metrics."""
     storage.write(storage.join(folder, name), (json.dumps(content, indent=2) + "\n").encode())
+
+
+def save_metrics(folder: str, report: dict[str, Any], place: str) -> str:
+    """Write the scores on the data at a place; returns the file's place.
+
+    metrics.json is that of the data that the model was trained on, by its name or its place.
+    """
+    own, name = load_settings(folder)["data"], METRICS
+    if place != own["place"] and report["data"] != own.get("name"):
+        words = re.findall(r"[\w.]+", place)
+        name = f"metrics-{'-'.join(words)[-100:]}.json"
+    save_json(folder, name, report)
+    return storage.join(folder, name)
 
 
 def load_settings(folder: str) -> dict[str, Any]:

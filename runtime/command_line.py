@@ -103,6 +103,11 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}; see {self.prog} --help\n")
 
 
+def counted(number: int, noun: str) -> str:
+    """A number of things in words: 1 partition, 1,000 partitions."""
+    return f"{number:,} {noun}" + "s" * (number != 1)
+
+
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     """The argparse type of a whole number from `least` to `most`, if there is a most."""
 
@@ -138,12 +143,13 @@ def number_within(low: float, high: float, low_allowed: bool = False) -> Callabl
 
 
 class Digits(argparse.Action):
-    """The argparse action of --digits: two or more different digits, kept in order, or `all`."""
+    """The argparse action of --digits: two or more different ones, as `3 8`, `3,8` or `all`."""
 
     def __call__(self, parser, namespace, values, option_string=None):
-        """Check the digits; an unusable one ends the program with status 2."""
+        """Check the digits, and sort them; an unusable one ends the program with status 2."""
         known = {str(digit): digit for digit in range(10)}
-        chosen = list(known) if values == ["all"] else values
+        words = ",".join(values).replace(",", " ").lower().split()
+        chosen = list(known) if words == ["all"] else words
         for text in chosen:
             if text not in known:
                 raise argparse.ArgumentError(self, f"{text!r} is not a digit from 0 to 9")

@@ -235,6 +235,8 @@ def _settings(name: str) -> SparkConf:
         conf.set("spark.master", f"local[{threads[1] or 1},{failures}]")
     for variable in BLAS_THREADS:
         conf.setIfMissing(f"spark.executorEnv.{variable}", "1")
+    # A cost that is not finite ends the run in one line; every worker would warn of it besides.
+    conf.setIfMissing("spark.executorEnv.PYTHONWARNINGS", "ignore::RuntimeWarning")
     if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":
         # Between Java and Python, TCP on loopback waits 40 ms for acknowledgements in each task.
         conf.setIfMissing("spark.python.unix.domain.socket.enabled", "true")

@@ -2,15 +2,18 @@
 
 A local path is read and written by Python alone. A URI, anything with a scheme such as `file://`,
 goes through Spark's own Hadoop file systems, with the credentials that Spark was given, and needs
-a running SparkContext. A file is written to a temporary name beside its place and renamed, so that
-nobody ever reads half of one. In an object store it is written in one piece: there, a file appears
-whole when it is closed, and to rename is to copy and delete.
+a running SparkContext. A file is written to a temporary name of its own beside its place and
+renamed, so that nobody ever reads half of one. In an object store it is written in one piece:
+there, a file appears whole when it is closed, and to rename is to copy and delete.
 """
 
 import os
 import re
+import secrets
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 from runtime.command_line import UserError
 
@@ -30,7 +33,7 @@ def join(folder: str, name: str) -> str:
 def pattern(folder: str, glob: str) -> str:
     """What Spark's own readers take for the files of a URI's folder whose names match a glob."""
     # Of a path with these characters Hadoop would make a pattern or two paths; `?` is any of them.
-    return join(re.sub(r"[][*?{}\\,]", "?", folder), glob)
+    return join(re.sub(r"[][*?{}\\,]", "?", _as_hadoop_has_it(folder)), glob)
 
 
 def names(folder: str) -> list[str]:
@@ -51,6 +54,15 @@ def exists(place: str) -> bool:
             path, system = _hadoop(place)
             return system.exists(path)
         return os.path.exists(place)
+
+
+def is_file(place: str) -> bool:
+    """Whether there is a file, and no folder. Raises UserError where that cannot be found out."""
+    with _told_plainly("cannot look at", place):
+        if is_uri(place):
+            path, system = _hadoop(place)
+            return system.exists(path) and system.getFileStatus(path).isFile()
+        return os.path.isfile(place)
 
 
 def read(place: str) -> bytes:
@@ -75,14 +87,73 @@ def write(place: str, content: bytes) -> None:
             _write_local(Path(place), content)
 
 
+def delete(place: str) -> None:
+    """Delete a file or an empty folder, if it is there. Raises UserError."""
+    with _told_plainly("cannot delete", place):
+        if is_uri(place):
+            path, system = _hadoop(place)
+            system.delete(path, False)
+        elif os.path.isdir(place):
+            os.rmdir(place)
+        else:
+            Path(place).unlink(missing_ok=True)
+
+
+def check_writable(*folders: str) -> None:
+    """Raise UserError unless files can be put into these folders, which need not be there yet.
+
+    A URI is passed over until Spark runs. Nothing is left behind.
+    """
+    for folder in folders:
+        with _told_plainly("cannot write", folder):
+            if not is_uri(folder):
+                _try_local(Path(folder))
+            elif _running_spark() is not None:
+                _try_hadoop(folder)
+
+
+def _try_local(folder: Path) -> None:
+    """Write a nameless file where the folder is or, being not there yet, will be made."""
+    for present in (folder, *folder.absolute().parents):
+        try:
+            os.stat(present)
+        except FileNotFoundError:
+            continue
+        with tempfile.TemporaryFile(dir=present) as file:
+            file.write(b"anything")
+        return
+
+
+def _try_hadoop(folder: str) -> None:
+    path, system = _hadoop(folder)
+    if path.toUri().getScheme() not in OBJECT_STORES:  # they have no folders to be made
+        while path.getParent() is not None and not system.exists(path):
+            path = path.getParent()
+    trial = _spark()._jvm.org.apache.hadoop.fs.Path(path, _temporary("trial"))
+    system.create(trial, False).close()
+    system.delete(trial, False)
+
+
+def _temporary(name: str) -> str:
+    """A name that no other run writes to; see `is_temporary`."""
+    return f"{name}.{secrets.token_hex(4)}.tmp"
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has the name of one that is being written, or was when its run was killed."""
+    return re.search(r"\.[0-9a-f]{8}\.tmp$", name) is not None
+
+
 def _write_local(place: Path, content: bytes) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(place.name + ".tmp")
+    temporary = place.with_name(_temporary(place.name))
     try:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # or a power cut can leave the new name on an empty file
+        # Of a file that Hadoop wrote there before; it would take the new one for damaged.
+        place.with_name(f".{place.name}.crc").unlink(missing_ok=True)
         os.replace(temporary, place)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -96,7 +167,9 @@ def _write_hadoop(place: str, content: bytes) -> None:
         stream.write(content)
         stream.close()
         return
-    temporary, _ = _hadoop(place + ".tmp")
+    temporary = _spark()._jvm.org.apache.hadoop.fs.Path(
+        path.getParent(), _temporary(path.getName())
+    )
     try:
         stream = system.create(temporary, True)
         try:
@@ -119,19 +192,29 @@ def _replace(system, temporary, path) -> None:
     files.rename(temporary, path, options)
 
 
-def _spark():
+def _running_spark():
     from pyspark import SparkContext  # here, because a local path is read without Spark
 
-    if SparkContext._active_spark_context is None:
-        raise UserError("a URI is read through Spark, and Spark is not running; give a local path")
     return SparkContext._active_spark_context
+
+
+def _spark():
+    context = _running_spark()
+    if context is None:
+        raise UserError("a URI is read through Spark, and Spark is not running; give a local path")
+    return context
 
 
 def _hadoop(place: str):
     """The Hadoop path of a URI and the file system that it lies in."""
     spark = _spark()
-    path = spark._jvm.org.apache.hadoop.fs.Path(place)
+    path = spark._jvm.org.apache.hadoop.fs.Path(_as_hadoop_has_it(place))
     return path, path.getFileSystem(spark._jsc.hadoopConfiguration())
+
+
+def _as_hadoop_has_it(uri: str) -> str:
+    """The URI as Hadoop reads it, to which %20 is no space: `file:` URIs are written with it."""
+    return unquote(uri) if uri.startswith("file:") else uri
 
 
 @contextmanager

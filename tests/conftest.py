@@ -1,6 +1,8 @@
 """One local Spark for the whole suite, MNIST or what stands in for it, and a small cut of it."""
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -121,3 +123,22 @@ def mounted(spark):
         return f"viewfs://{name}/mounted"
 
     return mount
+
+
+@pytest.fixture
+def unprivileged():
+    """Gives a block in which this process is no longer root, who may write anywhere."""
+
+    @contextlib.contextmanager
+    def become(folder: Path):
+        user = os.geteuid()
+        for outer in (folder, *folder.parents[:3]):  # let that user pass
+            outer.chmod(outer.stat().st_mode | stat.S_IXOTH | stat.S_IXGRP)
+        if user == 0:
+            os.seteuid(65534)
+        try:
+            yield
+        finally:
+            os.seteuid(user)
+
+    return become

@@ -1,11 +1,11 @@
 """Going on where a run was: the same bits as a run that nothing interrupted, or a refusal."""
 
+import contextlib
 import itertools
 import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import predict
 import train
 from nn_math import Parameters, initial_parameters
 from results import checkpoints, model_files
+from runtime import storage
 from runtime.command_line import UserError
 
 ROOT = Path(train.__file__).parent
@@ -217,15 +219,44 @@ def test_who_starts_again_over_an_unfinished_run_is_told(run, breaks, tmp_path):
     assert "is of a run that ended" not in said, "that one was complete"
 
 
+@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
+def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
+    run, breaks, tmp_path, capsys, start
+):
+    folder = f"{start}{tmp_path}/model"
+    score = ["--model-dir", folder, "--plots-dir", str(tmp_path)]
+    run(folder, "--strategy", "partitions")
+    assert predict.main(score) == 0
+    assert capsys.readouterr().err == "", "there is only one"
+    before = content(folder)
+    breaks(3, power_cut)
+    with pytest.raises(SystemExit):
+        run(folder, "--strategy", "partitions", "--seed", 2)
+    assert predict.main(score) == 0
+    (note,) = capsys.readouterr().err.splitlines()
+    assert f"{folder}/checkpoint.npz is of another, unfinished run (epoch 2 of 5)" in note
+    assert f"used here is {folder}/parameters.npz" in note
+    assert content(folder) == before
+
+
+def test_a_broken_checkpoint_beside_the_model_is_nobodys_concern(run, tmp_path, capsys):
+    run(tmp_path, "--strategy", "partitions")
+    (tmp_path / "checkpoint.npz").write_bytes(b"broken")
+    checkpoints.tell_of_another(str(tmp_path), model_files.load_parameters(str(tmp_path)))
+    assert capsys.readouterr().err == ""
+
+
 def fill_disk(folder: Path):
     """From now on, there is no room for the next checkpoint."""
-    (folder / "checkpoint.npz.tmp").unlink(missing_ok=True)
     (folder / "checkpoint.npz.tmp").symlink_to("/dev/full")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 @pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
-def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(run, breaks, tmp_path, start):
+def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(
+    run, breaks, tmp_path, start, monkeypatch
+):
+    monkeypatch.setattr(storage, "_temporary", lambda name: f"{name}.tmp")
     folder = f"{start}{tmp_path}/parts"
     breaks(3, lambda: fill_disk(tmp_path / "parts"))
     status, _, error = run(folder, "--strategy", "partitions")
@@ -241,23 +272,13 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(run, breaks, 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
 def test_a_folder_that_may_not_be_written_ends_the_run_and_the_checkpoint_is_whole(
-    run, breaks, tmp_path
+    run, breaks, tmp_path, unprivileged
 ):
-    folder, user = tmp_path / "parts", os.geteuid()
-
-    def take_away_permission():
-        folder.chmod(stat.S_IRUSR | stat.S_IXUSR | stat.S_IROTH | stat.S_IXOTH)
-        if user == 0:
-            os.seteuid(65534)  # root may write anywhere
-
-    for outer in (tmp_path, *tmp_path.parents[:3]):  # let that user pass
-        outer.chmod(outer.stat().st_mode | stat.S_IXOTH)
-    breaks(3, take_away_permission)
-    try:
+    folder = tmp_path / "parts"
+    with contextlib.ExitStack() as later:
+        breaks(3, lambda: (folder.chmod(0o555), later.enter_context(unprivileged(folder))))
         status, _, error = run(folder, "--strategy", "partitions")
-    finally:
-        os.seteuid(user)
-        folder.chmod(0o755)
+    folder.chmod(0o755)
     assert status == 1
     assert error.startswith(f"error: cannot write {folder}/")
     assert error.endswith(": Permission denied\n") and error[:-1].isprintable()
@@ -283,6 +304,44 @@ def test_a_driver_that_is_killed_is_resumed_to_the_same_bits(run, small_mnist, t
     assert run(tmp_path / "parts", *choice, "--resume")[0] == 0
     assert run(tmp_path / "whole", *choice)[0] == 0
     assert same_end(tmp_path / "parts", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
+def test_a_run_that_was_cut_off_stops_when_it_finds_another_in_its_place(
+    run, small_mnist, tmp_path, start
+):
+    folder = f"{start}{tmp_path}/parts"
+    words = ["--data", small_mnist, "--hidden", "6", "--epochs", str(EPOCHS)]
+    older = subprocess.Popen(
+        [sys.executable, "-u", str(ROOT / "train.py"), *words, "--model-dir", folder]
+        + ["--checkpoint-every", "1", "--plots-dir", str(tmp_path / "older")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in older.stdout:
+        if line.startswith("epoch 2/"):
+            older.send_signal(signal.SIGSTOP)
+            break
+    status, _, error = run(folder)
+    assert status == 1 and f"process {older.pid}, since" in error and "--resume" in error
+    status, said, _ = run(folder, "--resume")
+    assert status == 0 and f"taking over {folder} from the run of host" in said
+    names = set(os.listdir(tmp_path / "parts"))
+    newest = content(folder, "history.csv"), content(folder, "checkpoint.npz"), content(folder)
+    older.send_signal(signal.SIGCONT)
+    _, error = older.communicate(timeout=120)
+    assert older.returncode == 1
+    assert error.startswith(f"error: {folder}: running.json of this run is gone")
+    assert len(error.splitlines()) == 1
+    assert set(os.listdir(tmp_path / "parts")) == names and not (tmp_path / "older").exists()
+    assert newest == (
+        content(folder, "history.csv"),
+        content(folder, "checkpoint.npz"),
+        content(folder),
+    )
+    assert run(tmp_path / "whole")[0] == 0
+    assert same_end(folder, tmp_path / "whole")
 
 
 def a_checkpoint(**changed) -> dict[str, np.ndarray]:

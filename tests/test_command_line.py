@@ -3,6 +3,7 @@
 import argparse
 import gzip
 import io
+import itertools
 import json
 import math
 import os
@@ -15,10 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import data_loader
 import predict
 import train
 from nn_math import initial_parameters
-from runtime.command_line import Digits, UserError, exit_status, number_within, whole_number
+from results.model_files import Epoch
+from runtime.command_line import (
+    Digits,
+    UserError,
+    counted,
+    exit_status,
+    number_within,
+    whole_number,
+)
 
 ROOT = Path(train.__file__).parent
 MAINS = {"train": train.main, "predict": predict.main}
@@ -141,7 +151,35 @@ def test_a_data_folder_that_is_not_there_is_named(refusal, script, place):
 @pytest.mark.parametrize("script", MAINS)
 def test_a_file_in_the_place_of_the_data_folder_is_named(refusal, folder, script):
     place = folder / "t10k-labels-idx1-ubyte"
-    assert f"{place}: " in refusal(script, "--data", place)
+    for start in ("", "file://"):
+        text = refusal(script, "--data", f"{start}{place}")
+        assert f"{start}{place}: a file; name the folder that it lies in, {start}{folder}\n" in text
+
+
+@pytest.mark.parametrize("option", ["--model-dir", "--plots-dir"])
+def test_a_place_that_cannot_be_written_is_found_out_before_spark_starts(
+    folder, tmp_path, option, monkeypatch, capsys
+):
+    monkeypatch.setattr(train, "spark_context", None)
+    place = folder / "t10k-labels-idx1-ubyte" / "deeper"
+    places = {"--data": folder, "--model-dir": tmp_path / "m", "--plots-dir": tmp_path / "p"}
+    words = itertools.chain.from_iterable((places | {option: place}).items())
+    assert train.main([str(word) for word in words]) == 1
+    assert capsys.readouterr().err == f"error: cannot write {place}: Not a directory\n"
+
+
+@pytest.mark.parametrize("option", ["--model-dir", "--plots-dir"])
+def test_a_uri_that_cannot_be_written_is_found_out_before_the_data_is_read(
+    spark, folder, tmp_path, option, monkeypatch, capsys
+):
+    monkeypatch.setattr(data_loader, "load", None)
+    place = f"file://{folder}/t10k-labels-idx1-ubyte/deeper"
+    places = {"--data": folder, "--model-dir": tmp_path / "m", "--plots-dir": tmp_path / "p"}
+    words = itertools.chain.from_iterable((places | {option: place}).items())
+    assert train.main([str(word) for word in words]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: cannot write {place}") and line.isprintable()
+    assert not (tmp_path / "m").exists()
 
 
 def test_more_partitions_than_images_are_refused(refusal):
@@ -245,6 +283,11 @@ def test_a_model_whose_settings_are_of_another_network_is_refused(refusal, model
         ("train", "--digits 1 1", "argument --digits: give at least two different digits"),
         ("train", "--digits x", "argument --digits: 'x' is not a digit from 0 to 9"),
         ("train", "--digits 1 10", "argument --digits: '10' is not a digit from 0 to 9"),
+        ("train", "--digits 3,x", "argument --digits: 'x' is not a digit from 0 to 9"),
+        ("train", "--digits 3,", "argument --digits: give at least two different digits"),
+        ("train", "--digits ,", "argument --digits: give at least two different digits"),
+        ("train", "--digits 38", "argument --digits: '38' is not a digit from 0 to 9"),
+        ("train", "--digits all 3", "argument --digits: 'all' is not a digit from 0 to 9"),
         ("train", "--digits 1 01", "argument --digits: '01' is not a digit from 0 to 9"),
         ("train", "--digits", "argument --digits: expected at least one argument"),
         ("train", "--dtype float16", "argument --dtype: invalid choice: 'float16'"),
@@ -263,6 +306,41 @@ def test_unusable_arguments_end_with_status_2_before_anything_is_read(
     (line,) = errors.splitlines()
     assert line.startswith(f"error: {said}") and line.endswith(f"; see {script}.py --help")
     assert output == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("columns", [200, 80, 69, 68, 40])
+def test_the_progress_bar_fits_its_terminal_and_tells_cost_and_accuracy(monkeypatch, columns):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    with train.progress_bar(0, 1000) as bar:
+        for epoch in range(1, 1001):
+            train.show_epoch(bar, Epoch(epoch, 0.123456, 0.987654, 100, 1.0))
+    lines = terminal.getvalue().rstrip().split("\r")
+    assert max(map(len, lines)) < columns
+    assert "1000/1000" in lines[-1]
+    assert "cost 0.1235, accuracy 0.9877" in lines[-1]
+    assert ("| 00:00 left" in lines[-1]) == (columns > 68)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 shards"), (1, "1 shard"), (2, "2 shards"), (1000, "1,000 shards")]
+)
+def test_of_one_thing_one_speaks_in_the_singular(number, said):
+    assert counted(number, "shard") == said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [([], "2 digits in 1 partition; network"), (["--partitions", "2"], " 2 partitions; network")],
+)
+def test_the_first_line_counts_partitions_as_one_speaks(
+    spark, folder, tmp_path, capsys, without_figures, words, said
+):
+    places = ["--data", str(folder), "--model-dir", str(tmp_path), "--plots-dir", str(tmp_path)]
+    assert train.main([*places, "--epochs", "1", "--strategy", "partitions", *words]) == 0
+    assert said in capsys.readouterr().out.splitlines()[0]
 
 
 def run_python(*words) -> subprocess.CompletedProcess:
@@ -360,7 +438,15 @@ def test_numbers_are_taken_within_their_bounds_only(low, high, low_allowed, take
 
 @pytest.mark.parametrize(
     ("words", "digits"),
-    [("0 1", [0, 1]), ("9 3 3", [3, 9]), ("all", list(range(10))), ("7 2 1", [1, 2, 7])],
+    [
+        ("0 1", [0, 1]),
+        ("9 3 3", [3, 9]),
+        ("7 2 1", [1, 2, 7]),
+        ("3,8", [3, 8]),
+        ("8, 3", [3, 8]),
+        ("1,2 9,", [1, 2, 9]),
+        *((text, list(range(10))) for text in ("all", "ALL", "All")),
+    ],
 )
 def test_digits_come_out_ascending_and_once(words, digits):
     parser = argparse.ArgumentParser()

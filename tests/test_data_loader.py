@@ -275,6 +275,37 @@ def test_without_mnist_the_offline_digits_serve_with_a_notice(downloads, capsys)
     assert downloads[1] == ["data/mnist"]
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_notice_fits_its_box_and_the_box_the_terminal(downloads, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    find_data(None)
+    top, *lines, bottom = capsys.readouterr().out.splitlines()
+    assert top == bottom == "!" * len(top)
+    assert len(top) <= columns and max(map(len, lines)) <= len(top)
+    assert all(line.startswith("!! ") for line in lines)
+    words = " ".join(line.removeprefix("!! ") for line in lines)
+    assert "MNIST is not here. no mirror serves train-images-idx3-ubyte.gz: no network" in words
+
+
+@pytest.mark.parametrize("place", ["file", "deeper/file"])
+def test_a_file_in_place_of_a_folder_is_told_to_be_one(downloads, place):
+    Path("deeper").mkdir()
+    Path(place).touch()
+    with pytest.raises(UserError) as caught:
+        find_data(place)
+    folder = {"file": ".", "deeper/file": "deeper"}[place]
+    text = f"--data {place}: a file; name the folder that it lies in, {folder}"
+    assert str(caught.value) == text
+
+
+def test_a_folder_can_be_given_as_a_percent_encoded_uri(spark, small_mnist, tmp_path):
+    place = tmp_path / "with space"
+    place.symlink_to(small_mnist)
+    assert "%20" in place.as_uri()
+    split = load(spark, place.as_uri(), "test", [0, 1])
+    assert_same(joined(split.blocks), joined(load(spark, small_mnist, "test", [0, 1]).blocks))
+
+
 def test_who_insists_on_mnist_gets_it_or_an_error(downloads):
     with pytest.raises(UserError, match="no mirror serves"):
         find_data("mnist")

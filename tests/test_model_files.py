@@ -128,6 +128,38 @@ def test_settings_are_read_as_saved_and_readable_by_a_person(folder, tmp_path):
     assert len(text.splitlines()) > len(content) and text.endswith("}\n")
 
 
+def of_data(name: str, place: str) -> dict:
+    return SETTINGS | {"data": {"name": name, "place": place, "sha256": {}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "place"), [("MNIST", "data/mnist"), ("MNIST", "/elsewhere"), ("own", "data/mnist")]
+)
+def test_the_scores_on_the_models_own_data_are_metrics_json(folder, tmp_path, name, place):
+    model_files.save_json(folder, model_files.SETTINGS, of_data("MNIST", "data/mnist"))
+    saved = model_files.save_metrics(folder, {"data": name}, place)
+    assert saved == f"{folder}/metrics.json"
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"data": name}
+
+
+@pytest.mark.parametrize(
+    ("place", "file"),
+    [
+        ("offline", "metrics-offline.json"),
+        ("../shared/fashion/", "metrics-..-shared-fashion.json"),
+        ("hdfs://node:8020/data/x y", "metrics-hdfs-node-8020-data-x-y.json"),
+        ("/" + "a" * 300, f"metrics-{'a' * 100}.json"),
+    ],
+)
+def test_the_scores_on_other_data_leave_those_alone(folder, tmp_path, place, file):
+    model_files.save_json(folder, model_files.SETTINGS, of_data("MNIST", "data/mnist"))
+    model_files.save_metrics(folder, {"data": "MNIST"}, "data/mnist")
+    saved = model_files.save_metrics(folder, {"data": "other"}, place)
+    assert saved == f"{folder}/{file}"
+    assert json.loads((tmp_path / file).read_text()) == {"data": "other"}
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"data": "MNIST"}
+
+
 def test_versions_are_those_that_run():
     expected = {
         "python": platform.python_version(),

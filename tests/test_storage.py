@@ -80,6 +80,80 @@ def test_files_and_folders_exist_once_they_are_written(folder):
     assert storage.exists(place) and storage.exists(folder[0])
 
 
+def test_only_a_file_is_a_file(folder):
+    place = storage.join(folder[0], "file")
+    assert not storage.is_file(place)
+    storage.write(place, b"")
+    assert storage.is_file(place) and not storage.is_file(folder[0])
+
+
+def test_files_and_empty_folders_are_deleted_and_full_ones_are_not(folder):
+    place = storage.join(folder[0], "file")
+    storage.write(place, b"")
+    assert refusal(storage.delete, folder[0]).startswith(f"cannot delete {folder[0]}: ")
+    for gone in (place, folder[0]):
+        storage.delete(gone)
+        assert not storage.exists(gone)
+        storage.delete(gone)
+
+
+@pytest.mark.parametrize("deeper", ["", "/not/there/yet"])
+@pytest.mark.parametrize("present", [True, False])
+def test_a_folder_that_can_be_written_is_tried_without_a_trace(folder, tmp_path, deeper, present):
+    if present:
+        folder[1].mkdir()
+    storage.check_writable(folder[0] + deeper)
+    assert list(tmp_path.rglob("*")) == [folder[1]] * present
+
+
+def test_a_folder_below_a_file_cannot_be_written(folder):
+    storage.write(folder[0], b"kept")
+    for place in (folder[0], storage.join(folder[0], "deeper")):
+        text = refusal(storage.check_writable, "somewhere", place)
+        assert text.startswith(f"cannot write {place}: ")
+    assert folder[1].read_bytes() == b"kept"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="no folder that nobody may write to")
+@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
+def test_a_folder_in_which_nobody_may_write_is_named(spark, start):
+    place = f"{start}/proc/model"
+    assert refusal(storage.check_writable, place).startswith(f"cannot write {place}: ")
+
+
+def test_a_folder_of_somebody_else_is_named(tmp_path, unprivileged):
+    for folder in (tmp_path / "mine", tmp_path / "closed"):
+        folder.mkdir()
+    (tmp_path / "closed").chmod(0o555)
+    (tmp_path / "mine").chmod(0o777)
+    with unprivileged(tmp_path):
+        storage.check_writable(str(tmp_path / "mine"))
+        for place in (tmp_path / "closed", tmp_path / "closed/model", tmp_path / "closed/a/b"):
+            text = refusal(storage.check_writable, str(place))
+            assert text == f"cannot write {place}: Permission denied"
+
+
+def test_a_name_that_is_too_long_is_found_out(tmp_path):
+    text = refusal(storage.check_writable, f"{tmp_path}/{'a' * 300}")
+    assert text.endswith(": File name too long")
+
+
+def test_a_uri_is_tried_only_when_spark_runs(monkeypatch):
+    from pyspark import SparkContext
+
+    monkeypatch.setattr(SparkContext, "_active_spark_context", None)
+    storage.check_writable("hdfs://nowhere:1/model")
+
+
+def test_an_object_store_is_tried_in_the_folder_itself(mounted, tmp_path, monkeypatch):
+    """One may well be allowed to write under a prefix only; there are no folders to be made."""
+    monkeypatch.setattr(storage, "OBJECT_STORES", {"viewfs"})
+    (tmp_path / "prefix").touch()
+    uri = mounted(tmp_path) + "/prefix"
+    assert refusal(storage.check_writable, uri).startswith(f"cannot write {uri}: ")
+    storage.check_writable(f"{mounted(tmp_path)}/other")
+
+
 def test_join_does_not_double_the_slash(folder):
     assert storage.join(folder[0] + "/", "file") == storage.join(folder[0], "file")
     assert storage.join(folder[0], "file") == folder[0] + "/file"
@@ -113,14 +187,38 @@ def test_a_file_where_a_folder_belongs_stays_whole(folder):
     assert visible(folder[1]) == ["model"]
 
 
+def test_two_runs_that_write_a_file_at_once_do_not_share_what_is_unfinished(folder, monkeypatch):
+    place, step = storage.join(folder[0], "file"), "replace" if folder[0][0] == "/" else "_replace"
+    module = os if step == "replace" else storage
+    original = getattr(module, step)
+
+    def other_first(*words):
+        monkeypatch.setattr(module, step, original)
+        storage.write(place, b"the other's")
+        original(*words)
+
+    monkeypatch.setattr(module, step, other_first)
+    storage.write(place, b"the one's")
+    assert storage.read(place) == b"the one's"
+    assert visible(folder[1]) == ["file"]
+
+
+def test_what_is_unfinished_is_known_by_its_name():
+    assert storage.is_temporary(storage._temporary("checkpoint.npz"))
+    assert storage._temporary("file") != storage._temporary("file")
+    for name in ("checkpoint.npz", "history.csv", "notes.tmp", "a.0123abcd.tmp.gz"):
+        assert not storage.is_temporary(name)
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
 @pytest.mark.parametrize("before", [None, b"the old content"])
-def test_content_that_does_not_fit_leaves_what_was_there(folder, before):
+def test_content_that_does_not_fit_leaves_what_was_there(folder, before, monkeypatch):
     place = storage.join(folder[0], "file")
     folder[1].mkdir()
     if before is not None:
         storage.write(place, before)
-    (folder[1] / "file.tmp").symlink_to("/dev/full")  # the temporary name
+    monkeypatch.setattr(storage, "_temporary", lambda name: f"{name}.tmp")
+    (folder[1] / "file.tmp").symlink_to("/dev/full")
     text = refusal(storage.write, place, bytes(100_000))
     assert "No space left on device" in text and text.startswith(f"cannot write {place}: ")
     assert visible(folder[1]) == ["file"] * (before is not None)
@@ -237,6 +335,28 @@ def test_a_uri_without_spark_is_an_error_that_says_so(monkeypatch):
 
     monkeypatch.setattr(SparkContext, "_active_spark_context", None)
     assert "Spark is not running" in refusal(storage.read, "file:///data")
+
+
+@pytest.mark.parametrize("name", ["with space", "100%", "ümlaut", "a%20b", "a+b"])
+def test_a_file_uri_may_be_percent_encoded(spark, tmp_path, name):
+    folder = (tmp_path / name).as_uri()
+    storage.write(storage.join(folder, "file"), b"content")
+    assert (tmp_path / name / "file").read_bytes() == b"content"
+    assert storage.read(storage.join(folder, "file")) == b"content"
+    files = spark.binaryFiles(storage.pattern(folder, "f*")).values().collect()
+    assert files == [b"content"]
+
+
+def test_in_other_uris_a_percent_sign_is_one(mounted, tmp_path):
+    storage.write(f"{mounted(tmp_path)}/day=1%2F2/file", b"content")
+    assert (tmp_path / "day=1%2F2/file").read_bytes() == b"content"
+
+
+def test_a_file_that_a_path_replaced_is_not_taken_for_damaged_by_its_uri(spark, tmp_path):
+    place = str(tmp_path / "file")
+    for start, content in (("file://", b"first"), ("", b"second"), ("file://", b"third")):
+        storage.write(start + place, content)
+        assert storage.read(place) == storage.read("file://" + place) == content
 
 
 def test_a_file_that_is_damaged_under_its_check_sum_is_refused(spark, tmp_path):

@@ -1,0 +1,195 @@
+"""One run at a time writes in a model folder: who is let in, who has to go, what is left behind."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from results import claim
+from runtime import storage
+from runtime.command_line import UserError
+
+ROOT = Path(claim.__file__).parent.parent
+HOLD = """
+import sys
+from results import claim
+with claim.held(sys.argv[1], False):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["path", "file URI", "another scheme"])
+def folder(request, tmp_path, spark, mounted) -> str:
+    """A model folder, there already, as it is named to the program; it is `model` in tmp_path."""
+    (tmp_path / "model").mkdir()
+    starts = {"path": tmp_path, "file URI": f"file://{tmp_path}", "another scheme": None}
+    return f"{starts[request.param] or mounted(tmp_path)}/model"
+
+
+@pytest.fixture
+def other(tmp_path):
+    """Another process that holds the claim of the folder, until it is told to end or killed."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "model")],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+def refusal(folder: str) -> str:
+    """What a run without --resume is told; one line."""
+    with pytest.raises(UserError) as caught, claim.held(folder, False):
+        pass
+    assert str(caught.value).isprintable()
+    return str(caught.value)
+
+
+def left(tmp_path) -> list[str]:
+    return [name for name in os.listdir(tmp_path / "model") if not name.endswith(".crc")]
+
+
+def test_a_second_run_is_told_who_writes_and_leaves_that_one_alone(folder, other, tmp_path):
+    before = (tmp_path / "model/running.json").read_bytes()
+    since = json.loads(before)["since"]
+    assert refusal(folder) == (
+        f"{folder}: the run of host {socket.gethostname()}, process {other.pid}, since {since}, "
+        "writes here; wait for its end, name another --model-dir, or take over from it with "
+        "--resume"
+    )
+    assert (tmp_path / "model/running.json").read_bytes() == before
+
+
+def test_a_run_that_has_ended_leaves_the_folder_free(folder, other, tmp_path):
+    other.communicate()
+    assert left(tmp_path) == []
+    with claim.held(folder, False) as held:
+        assert held.own_folder() == folder
+        assert left(tmp_path) == ["running.json"]
+    assert left(tmp_path) == []
+
+
+@pytest.mark.parametrize("waited", [True, False], ids=["gone", "zombie"])
+def test_a_run_that_was_killed_is_in_nobodys_way(folder, other, waited, tmp_path, capsys):
+    other.send_signal(signal.SIGKILL)
+    if waited:
+        other.wait()
+    else:
+        os.waitid(os.P_PID, other.pid, os.WEXITED | os.WNOWAIT)
+    assert left(tmp_path) == ["running.json"]
+    with claim.held(folder, False) as held:
+        held.own_folder()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_that_resumes_takes_over_and_says_so(folder, other, tmp_path, capsys):
+    with claim.held(folder, True) as held:
+        held.own_folder()
+        assert f"taking over {folder} from the run of host " in capsys.readouterr().out
+        assert json.loads((tmp_path / "model/running.json").read_text())["process"] == os.getpid()
+        other.communicate()
+        held.own_folder()
+    assert left(tmp_path) == [], "the older one deleted what was not its own, or nobody did"
+
+
+def test_the_older_of_two_runs_is_told_who_took_over(folder):
+    with claim.held(folder, False) as older, claim.held(folder, True) as newer:
+        newer.own_folder()
+        with pytest.raises(UserError) as caught:
+            older.own_folder()
+    text = str(caught.value)
+    assert text.startswith(f"{folder}: the run of host {socket.gethostname()}, process ")
+    assert text.endswith(" has taken over; this run stops and writes nothing more")
+
+
+def test_a_run_whose_claim_is_gone_stops(folder, tmp_path):
+    with claim.held(folder, False) as held:
+        storage.delete(storage.join(folder, "running.json"))
+        with pytest.raises(UserError, match=r"running\.json of this run is gone"):
+            held.own_folder()
+
+
+def rewrite(tmp_path, **changed):
+    """Change what a running.json says."""
+    place = tmp_path / "model/running.json"
+    place.write_text(json.dumps(json.loads(place.read_text()) | changed))
+    (place.parent / ".running.json.crc").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"host": "elsewhere"}, {"namespace": "pid:[1]"}, {"started": ""}]
+)
+def test_where_one_cannot_see_whether_a_run_lives_one_is_told_how_to_go_on(
+    folder, other, tmp_path, changed, capsys
+):
+    rewrite(tmp_path, **changed)
+    text = refusal(folder)
+    assert f"cannot be seen from {socket.gethostname()}" in text
+    assert f"process {other.pid}, " in text and changed.get("host", "") in text
+    assert f"delete {folder}/running.json, or go on where it was with --resume" in text
+    with claim.held(folder, True):
+        assert "taking over" in capsys.readouterr().out
+    other.communicate()
+    with claim.held(folder, False):
+        pass
+
+
+@pytest.mark.parametrize("changed", [{"boot": "another"}, {"started": "1"}])
+def test_a_process_of_the_same_number_is_not_taken_for_the_run(folder, other, tmp_path, changed):
+    rewrite(tmp_path, **changed)
+    with claim.held(folder, False) as held:
+        held.own_folder()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"3",
+        b"\xff",
+        b'{"host": "x"}',
+        b'{"host": "x", "process": "1", "since": 1}',
+    ]
+    + [b'{"host": "\\u001b[2J", "process": 1, "since": "now"}', b"[" * 100_000],
+    ids=range(9),
+)
+def test_what_no_run_has_written_is_in_nobodys_way(folder, tmp_path, content):
+    (tmp_path / "model/running.json").write_bytes(content)
+    with claim.held(folder, False) as held:
+        held.own_folder()
+
+
+def test_a_folder_that_a_run_made_and_left_empty_goes_with_it(folder):
+    for name, content in (("empty", None), ("full", b"kept")):
+        place = storage.join(folder, name)
+        with pytest.raises(ZeroDivisionError), claim.held(place, False) as held:
+            if content:
+                storage.write(storage.join(held.own_folder(), "file"), content)
+            raise ZeroDivisionError
+        assert storage.names(place) == ["file"] * (content is not None)
+    assert storage.names(folder) == ["full"]
+
+
+def test_what_killed_runs_had_not_finished_does_not_pile_up(folder, other, tmp_path):
+    finished = {"checkpoint.npz", "notes.tmp", "metrics.json.0123abcd.tmp"}
+    unfinished = {"checkpoint.npz.0123abcd.tmp", "history.csv.89efcdab.tmp"}
+    for name in finished | unfinished:
+        (tmp_path / "model" / name).touch()
+    with claim.held(folder, True):
+        assert unfinished < set(left(tmp_path)), "the older one may still be at it"
+    other.communicate()
+    with claim.held(folder, False):
+        assert set(left(tmp_path)) == finished | {"running.json"}

@@ -1,0 +1,129 @@
+"""Runs that do not learn: the ones that diverge end in a line, the ones that are stuck are told."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import train
+from results import checkpoints, verdict
+from results.model_files import Epoch
+
+ROOT = Path(train.__file__).parent
+
+
+@pytest.fixture
+def run(spark, small_mnist, tmp_path, capsys, without_figures):
+    """Train in the suite's Spark; gives status and what was said."""
+
+    def start(*words) -> tuple[int, str, str]:
+        places = ["--data", small_mnist, "--model-dir", tmp_path / "model"]
+        capsys.readouterr()
+        status = train.main([str(word) for word in (*places, "--plots-dir", tmp_path, *words)])
+        return status, *capsys.readouterr()
+
+    return start
+
+
+def test_a_run_that_diverges_ends_in_one_line_without_warnings_of_numpy(small_mnist, tmp_path):
+    places = ["--data", small_mnist, "--model-dir", tmp_path / "model", "--plots-dir", tmp_path]
+    words = "--strategy averaging --learning-rate 1e38 --epochs 3".split()
+    command = [sys.executable, ROOT / "train.py", *places, *words]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: epoch [123]: .* --learning-rate 1e\+38 the run diverges; try a smaller one\n",
+        done.stderr,
+    )
+    assert "saved" not in done.stdout
+    assert not (tmp_path / "model/parameters.npz").exists()
+
+
+@pytest.mark.parametrize("broken", ["cost", "parameters"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, value):
+    original = train.one_epoch
+
+    def diverges_in_the_third(train_rdd, progress, settings, epoch):
+        progress = original(train_rdd, progress, settings, epoch)
+        if epoch < 3:
+            return progress
+        if broken == "cost":
+            line = progress.history[-1]._replace(cost=float(value))
+            return progress._replace(history=[*progress.history[:-1], line])
+        progress.parameters[0][0, 0] = value
+        return progress
+
+    monkeypatch.setattr(train, "one_epoch", diverges_in_the_third)
+    words = "--strategy partitions --checkpoint-every 1 --epochs 4 --learning-rate 0.5"
+    status, said, error = run(*words.split())
+    assert status == 1 and "epoch 2/4" in said and "epoch 3/4" not in said
+    assert error.startswith("error: epoch 3: ") and "--learning-rate 0.5 " in error
+    assert len(error.splitlines()) == 1
+    progress, _ = checkpoints.load(str(tmp_path / "model"))
+    assert len(progress.history) == 2
+    assert all(np.isfinite(array).all() for array in progress.parameters)
+    assert len((tmp_path / "model/history.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--strategy maps --learning-rate 1e30 --epochs 3",
+        "--strategy partitions --learning-rate 1e30 --epochs 4",
+        "--strategy averaging --learning-rate 1e6 --epochs 4",
+        "--strategy partitions --learning-rate 1e4 --epochs 6 --digits all",
+    ],
+)
+def test_a_run_with_saturated_outputs_ends_with_what_to_try(run, words):
+    status, said, _ = run(*words.split())
+    assert status == 0
+    assert re.fullmatch(
+        r"note: nothing was learnt: at the end the cost is 0\..*; try a smaller --learning-rate .*",
+        said.splitlines()[-1],
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--strategy partitions --epochs 1",
+        "--strategy partitions --epochs 2",
+        "--strategy partitions --epochs 30",
+        "--strategy partitions --learning-rate 1e-9 --epochs 6",
+        "--strategy partitions --learning-rate 1e-9 --epochs 6 --digits 3 4 5",
+        "--strategy partitions --epochs 6 --digits all",
+        "--strategy averaging --epochs 2 --learning-rate 6",
+    ],
+)
+def test_a_run_that_learns_or_hardly_moves_is_not_told_so(run, words):
+    status, said, _ = run(*words.split())
+    assert status == 0 and "nothing was learnt" not in said
+
+
+def history(*lines: tuple[float, float]) -> list[Epoch]:
+    return [Epoch(n, cost, accuracy, 100, 1.0) for n, (cost, accuracy) in enumerate(lines, 1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "outputs", "stuck"),
+    [
+        ([], 2, False),
+        ([(0.5, 0.47)], 2, False),
+        ([(0.3, 0.5), (0.5, 0.47)], 2, True),
+        ([(0.5, 0.53), (0.5, 0.53), (0.5, 0.53)], 2, True),
+        ([(0.3, 0.5), (0.53, 0.47), (0.53, 0.47)], 2, True),
+        ([(0.3, 0.5), (0.3, 0.5), (0.3, 0.5)], 2, False),
+        ([(0.3, 0.5), (0.5, 0.97), (0.5, 0.97)], 2, False),
+        ([(0.3, 0.5), (0.1, 0.97), (0.5, 0.47), (0.5, 0.47)], 2, True),
+        ([(1.5, 0.1), (0.5, 0.1), (0.46, 0.1), (0.45, 0.12)], 10, False),
+        ([(1.5, 0.1), (0.5, 0.1), (0.5, 0.1), (0.5, 0.1)], 10, True),
+    ],
+)
+def test_stuck_is_who_guesses_at_the_cost_of_saturated_outputs(lines, outputs, stuck, capsys):
+    verdict.tell_if_stuck(history(*lines), outputs, 3.0)
+    said = capsys.readouterr().out
+    assert said.endswith("than 3\n") == stuck and len(said.splitlines()) == stuck

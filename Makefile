@@ -16,14 +16,8 @@ LARGE :=
 
 .PHONY: modules.zip docs/arguments.md run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
 
-# Scoring is told the places that training was told: of ARGS, split into words by the shell, it gets
-# --data, --model-dir, --plots-dir, also shortened as argparse allows, and the words after each.
 run: .venv/program
-	@$(PYTHON_HERE) train.py $(ARGS)
-	@set -- $(ARGS); for word do shift; \
-	    case $$word in --da*|--m*|--pl*) place=yes;; --*) place=no;; esac; \
-	    if [ "$$place" = yes ]; then set -- "$$@" "$$word"; fi; \
-	done; $(PYTHON_HERE) predict.py "$$@"
+	@$(PYTHON_HERE) train.py --score $(ARGS)
 
 test: .venv/tests
 	$(PYTHON_HERE) -m pytest -q $(ARGS)

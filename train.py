@@ -27,6 +27,7 @@ from pyspark import RDD
 from tqdm import tqdm
 
 import data_loader
+import predict
 from data_loader import Split
 from epochs.averaging import averaging_epoch
 from epochs.chain import chain_epoch
@@ -274,11 +275,13 @@ def show_epoch(bar: tqdm, epoch: Epoch) -> None:
         bar.update()
 
 
+# Arguments on which nothing that is saved depends.
+ONLY_OF_THIS_RUN = {"resume", "explain", "score"}
+
+
 def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict:
     """What settings.json says: everything that the result depends on."""
-    told = {
-        name: value for name, value in vars(settings).items() if name not in ("resume", "explain")
-    }
+    told = {name: value for name, value in vars(settings).items() if name not in ONLY_OF_THIS_RUN}
     return {
         "data": {"name": split.name, "place": split.place, "sha256": split.sha256},
         "images": split.size,
@@ -370,6 +373,8 @@ def arguments() -> argparse.ArgumentParser:
         help="save a checkpoint after so many epochs, and after the last (default: after each, or "
         "less often where saving would take more than 1% of the time)",
     )
+    also = "when it has trained, score the test set, as predict.py does"
+    option("--score", action="store_true", help=also)
     go_on = "go on after the last checkpoint in --model-dir; start where there is none"
     option("--resume", action="store_true", help=go_on)
     model = "folder or URI for the parameters, the history and the checkpoint"
@@ -420,12 +425,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         title = figures.title_of(split.name, settings.digits, settings.strategy, settings.network)
         one_image = data_loader.image_label_pairs(split, settings.dtype).first()[0]
         figures.draw_training(settings.plots_dir, trained, initial, one_image, title)
-    finished = is_finished(trained.history, settings)
-    if not finished:
-        print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")
-    print(f"saved {settings.model_dir} and {settings.plots_dir}")
-    verdict.tell_if_stuck(trained.history, len(trained.digits), settings.learning_rate)
-    return 0 if finished else 130
+        print(f"saved {settings.model_dir} and {settings.plots_dir}")
+        verdict.tell_if_stuck(trained.history, len(trained.digits), settings.learning_rate)
+        if not is_finished(trained.history, settings):
+            print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")
+            return 130
+        if settings.score:  # here, where Spark runs already
+            places = ["--model-dir", settings.model_dir, "--plots-dir", settings.plots_dir]
+            return predict.main(places)
+    return 0
 
 
 if __name__ == "__main__":

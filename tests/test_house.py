@@ -12,7 +12,7 @@ DOOR = {path.stem for path in ROOT.glob("*.py")}
 MAY_IMPORT = {
     "nn_math": set(),
     "data_loader": {"images", "network", "nn_math", "runtime"},
-    "train": PACKAGES - {"cluster"} | {"data_loader", "nn_math"},
+    "train": PACKAGES - {"cluster"} | {"data_loader", "nn_math", "predict"},
     "predict": PACKAGES - {"cluster"} | {"data_loader", "nn_math"},
 }
 

@@ -25,26 +25,36 @@ import data_loader
 import nn_math
 import train
 from images import blocks
+from network.sequential import network_of, outputs_of
 from results.checkpoints import Progress
 from runtime.spark import spark_context
 
 AVERAGING = contenders.settings(
-    strategy="averaging", learning_rate=6.0, batch_size=24, fraction=1.0, epochs=14
+    range(10),
+    strategy="averaging",
+    optimizer="sgd",
+    schedule="constant",
+    learning_rate=6.0,
+    batch_size=24,
+    epochs=14,
 )
 ADAM = contenders.settings(
-    strategy="partitions", optimizer="adam", learning_rate=0.01, fraction=0.7, epochs=60
+    range(10), strategy="partitions", optimizer="adam", learning_rate=0.01, epochs=60
 )
 LBFGS_ITERATIONS = 100
 
 
-def ours(rdd, settings: argparse.Namespace, X_test, y_test) -> list[tuple[float, float]]:
+def ours(
+    split: data_loader.Split, settings: argparse.Namespace, X_test, y_test
+) -> list[tuple[float, float]]:
     """(seconds of training, test accuracy) after each epoch."""
-    progress, spent, points = Progress(nn_math.initial_parameters(1, 64, 10), {}, []), 0.0, []
-    for epoch in range(1, settings.epochs + 1):
+    network = network_of(settings)
+    progress, spent, points = Progress(train.initial_of(settings), {}, []), 0.0, []
+    for _ in range(settings.epochs):
         start = time.perf_counter()
-        progress = train.one_epoch(rdd, progress, settings, epoch)
+        progress = train.one_epoch(split, None, progress, settings)
         spent += time.perf_counter() - start
-        right = nn_math.correct(nn_math.forward(X_test, progress.parameters)[-1], y_test)
+        right = nn_math.correct(outputs_of(network, progress.parameters, X_test), y_test)
         points.append((spent, right / len(y_test)))
     return points
 
@@ -73,14 +83,14 @@ def main() -> None:
             return loaded
 
         few = split("train", partitions=options.partitions)
-        many = split("train", most_in_partition=contenders.IN_PARTITION)
+        many = split("train", in_partition=contenders.IN_PARTITION)
         test = split("test")
         X_test, y_test = blocks.as_rows(*data_loader.read_part(place, "test")[:2], 10, "float32")
         frame = contenders.mllib_frame(spark, many.blocks)
         test_frame = contenders.mllib_frame(spark, test.blocks)
         for _ in range(options.rounds):
-            curves["averaging"].append(ours(few.blocks, AVERAGING, X_test, y_test))
-            curves["partitions, adam"].append(ours(many.blocks, ADAM, X_test, y_test))
+            curves["averaging"].append(ours(few, AVERAGING, X_test, y_test))
+            curves["partitions, adam"].append(ours(many, ADAM, X_test, y_test))
             curves["MLlib, l-bfgs"].append([mllib(frame, test_frame, LBFGS_ITERATIONS)])
             print({name: runs[-1][-1] for name, runs in curves.items()}, flush=True)
         for iterations in (10, 25, 50):

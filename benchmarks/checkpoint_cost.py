@@ -16,7 +16,6 @@ import contenders
 import measure
 
 import data_loader
-import nn_math
 import train
 from results import checkpoints
 from runtime.spark import spark_context
@@ -30,14 +29,11 @@ def main() -> None:
     rows = []
     with spark_context("checkpoint cost") as spark, tempfile.TemporaryDirectory() as folder:
         for strategy in train.STRATEGIES:
-            most = train.IMAGES_IN_PARTITION[strategy]
-            split = data_loader.load(spark, place, "train", [0, 1], None, most)
-            train_rdd = split.blocks
-            if strategy == "maps":
-                train_rdd = data_loader.image_label_pairs(split, "float32")
+            in_partition = train.STRATEGIES[strategy].in_partition
+            split = data_loader.load(spark, place, "train", [0, 1], None, in_partition)
             for optimizer in ("sgd", "adam"):
                 settings = contenders.settings(strategy=strategy, optimizer=optimizer)
-                rows.append(cost(train_rdd, settings, train.describe_run(settings, split), folder))
+                rows.append(cost(split, settings, folder))
                 print(rows[-1], flush=True)
     columns = {
         "strategy": ("strategy", "s"),
@@ -49,14 +45,15 @@ def main() -> None:
     measure.save("checkpoint_cost", {"rounds": ROUNDS, "rows": rows}, measure.table(rows, columns))
 
 
-def cost(train_rdd, settings, run: dict, folder: str) -> dict:
+def cost(split: data_loader.Split, settings, folder: str) -> dict:
     """The median seconds of an epoch and of its checkpoint, in the middle of a run of 50."""
-    initial = nn_math.initial_parameters(1, settings.hidden, len(settings.digits))
-    first = train.one_epoch(train_rdd, checkpoints.Progress(initial, {}, []), settings, 1)
+    run = train.describe_run(settings, split)
+    start = checkpoints.Progress(train.initial_of(settings), {}, [])
+    first = train.one_epoch(split, None, start, settings)
     progress = first._replace(history=25 * first.history)
     times = measure.alternate(
         {
-            "epoch": lambda: train.one_epoch(train_rdd, progress, settings, 2),
+            "epoch": lambda: train.one_epoch(split, None, progress, settings),
             "checkpoint": lambda: checkpoints.save(folder, progress, run),
         },
         ROUNDS,

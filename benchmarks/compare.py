@@ -41,9 +41,7 @@ COLUMNS = {
 def compare(spark, place: str, digits: list[int], rounds: int) -> list[dict]:
     outputs = len(digits)
     small = data_loader.load(spark, place, "train", digits)
-    large = data_loader.load(
-        spark, place, "train", digits, most_in_partition=contenders.IN_PARTITION
-    )
+    large = data_loader.load(spark, place, "train", digits, in_partition=contenders.IN_PARTITION)
     images, labels = (np.concatenate(part) for part in zip(*small.blocks.collect(), strict=True))
     X, y_true = blocks.as_rows(images, labels, outputs, "float32")
     frame = contenders.mllib_frame(spark, large.blocks)

@@ -1,7 +1,7 @@
 """What is compared: this project's strategies, the article's chain, MLlib, and plain NumPy."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import article
 import numpy as np
@@ -15,21 +15,24 @@ import data_loader
 import nn_math
 import train
 from network.optimizers import sgd
+from network.recipes import NETWORKS
+from network.sequential import batch_tuple, initial_parameters, read
 
 FRACTION = 0.7
-IN_PARTITION = train.IMAGES_IN_PARTITION["partitions"]
+IN_PARTITION = train.STRATEGIES["partitions"].in_partition
 
 
-def settings(**changed) -> argparse.Namespace:
-    return argparse.Namespace(**{**vars(train.arguments().parse_args([])), **changed})
+def settings(digits: Sequence[int] = (0, 1), **changed) -> argparse.Namespace:
+    """The settings of a run of the article's network, with the rates of its first epoch."""
+    return train.settings_of_epoch(train.complete(changed, digits), [])
 
 
 def strategy(name: str, split: data_loader.Split, hidden: int = 64) -> Callable[[], object]:
     """An epoch of one of ours, a new mini-batch each time, without updating the parameters."""
-    parameters = nn_math.initial_parameters(1, hidden, len(split.digits))
-    rdd = data_loader.image_label_pairs(split, "float32") if name == "maps" else split.blocks
+    chosen = settings(split.digits, strategy=name, hidden=hidden, fraction=FRACTION)
+    parameters, rdd = train.initial_of(chosen), train.training_rdd(split, chosen, 1)
     numbers = iter(range(1, 10**6))
-    return lambda: train.STRATEGIES[name](rdd, parameters, settings(), next(numbers))
+    return lambda: train.STRATEGIES[name].epoch(rdd, parameters, chosen, next(numbers))
 
 
 def obvious(spark: SparkContext, images, labels, outputs: int) -> Callable[[], object]:
@@ -44,13 +47,14 @@ def obvious(spark: SparkContext, images, labels, outputs: int) -> Callable[[], o
 
 def numpy_step(X: np.ndarray, y_true: np.ndarray) -> Callable[[], object]:
     """The same step in one process, all images in memory as float32, BLAS on all cores."""
-    parameters = nn_math.initial_parameters(1, 64, y_true.shape[1])
+    network = read(NETWORKS["article"], y_true.shape[1])
+    parameters = initial_parameters(network, 1)
     chance = np.random.default_rng(1)
 
     def step() -> None:
         drawn = chance.random(len(X)) < FRACTION
-        sums = nn_math.batch_sums(X[drawn], y_true[drawn], parameters)
-        sgd(parameters, nn_math.mean_gradients(sums), {}, 0.1, 1)
+        summed = batch_tuple(network, parameters, X[drawn], y_true[drawn], (1,))
+        sgd(parameters, nn_math.mean_gradients(nn_math.as_sums(summed)), {}, 0.1, 1)
 
     return step
 

@@ -41,7 +41,7 @@ def shifted(images: np.ndarray, labels: np.ndarray, start: int, end: int):
 
 def spread(spark: SparkContext, images, labels, count: int) -> data_loader.Split:
     """The first `count` images of the endless set as cached blocks, made on the executors."""
-    partitions = data_loader.default_partitions(count, contenders.IN_PARTITION)
+    partitions = data_loader.default_partitions(count, *contenders.IN_PARTITION)
     mnist = spark.broadcast((images, labels))
     bounds = [(count * i // partitions, count * (i + 1) // partitions) for i in range(partitions)]
 

@@ -12,14 +12,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import contenders
 import measure
 
 import data_loader
-import nn_math
 import predict
 import train
-from results.checkpoints import Progress
 from runtime.spark import spark_context
 
 
@@ -32,14 +29,9 @@ def main() -> None:
     with spark_context("seeds") as spark:
         split = data_loader.load(spark, place, "train", [0, 1])
         test = data_loader.load(spark, place, "test", [0, 1])
-        test_rdd = data_loader.image_label_pairs(test, "float32")
         for seed in range(1, options.seeds + 1):
-            settings = contenders.settings(strategy="partitions", seed=seed)
-            progress = Progress(nn_math.initial_parameters(seed, 64, 2), {}, [])
-            for epoch in range(1, settings.epochs + 1):
-                progress = train.one_epoch(split.blocks, progress, settings, epoch)
-            parameters, last = progress.parameters, progress.history[-1]
-            scores = predict.metrics(*predict.score(test_rdd, parameters), [0, 1])
+            trained = train.fit("article", split, strategy="partitions", seed=seed)
+            last, scores = trained.history[-1], predict.evaluate(trained, test)
             classes = scores["classes"].values()
             worst = min(s[name] for s in classes for name in ("precision", "recall", "f1"))
             rows.append(

@@ -57,7 +57,7 @@ AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.001}
 def fill(settings: argparse.Namespace) -> argparse.Namespace:
     """The settings with the network written out, and with what nobody gave (None) by its recipe.
 
-    Raises UserError if the network is no network.
+    Raises UserError if the network is no network, or if what was given contradicts itself.
     """
     filled = argparse.Namespace(**vars(settings))
     network = named(settings.network, settings.hidden, len(settings.digits))
@@ -74,6 +74,8 @@ def fill(settings: argparse.Namespace) -> argparse.Namespace:
         filled.learning_rate = rates_of(network, filled)[filled.optimizer]
     if filled.validation is None:
         filled.validation = 0.0 if filled.patience is None else 0.1
+    if filled.patience is not None and filled.validation == 0:
+        raise UserError("--patience needs images to judge by: give --validation a share of them")
     return filled
 
 

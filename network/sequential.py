@@ -111,6 +111,8 @@ def _layer(word: str) -> Layer:
 
 
 def _pointed_at(words: Sequence[str], place: int, misfit: Misfit) -> str:
+    # What a terminal would obey, in a settings.json of somebody else, is written out.
+    words = [word if word.isprintable() else ascii(word) for word in words]
     marked = [f">>{word}<<" if i == place else word for i, word in enumerate(words)]
     return f"--network: {', '.join(marked)}: {misfit}"
 
@@ -122,7 +124,7 @@ def text_of(network: Network) -> str:
     for layer in network:
         if not isinstance(layer, Picture):  # put in by itself, as it was
             numbers = [value for value in dataclasses.astuple(layer) if value is not None]
-            words.append(" ".join([names[type(layer)], *(f"{number:g}" for number in numbers)]))
+            words.append(" ".join([names[type(layer)], *map(str, numbers)]))
     return ", ".join(words)
 
 
@@ -148,11 +150,11 @@ def complete(network: Network, outputs: int) -> Network:
                 raise Misfit("after the last layer that learns fits only an activation")
             if isinstance(layer, Softmax) and place != len(network) - 1:
                 raise Misfit("softmax fits only at the end, and once")
-            for between in _put_in(layer, shape, first=not whole):
-                whole.append(between)
-                shape = between.output_shape(shape)
-            whole.append(layer)
-            shape = layer.output_shape(shape)
+            for put in [*_put_in(layer, shape, whole), layer]:
+                if isinstance(put, Flatten) and len(shape) == 1:
+                    continue  # rows already, as in Keras, where one begins with it
+                whole.append(put)
+                shape = put.output_shape(shape)
             if place == last and isinstance(layer, Dense) and shape != (outputs,):
                 raise Misfit(f"there are {outputs} classes: write `dense` or `dense {outputs}`")
         except Misfit as misfit:
@@ -164,10 +166,10 @@ def complete(network: Network, outputs: int) -> Network:
     return tuple(whole)
 
 
-def _put_in(layer: Layer, shape: Shape, first: bool) -> list[Layer]:
+def _put_in(layer: Layer, shape: Shape, before: Sequence[Layer]) -> list[Layer]:
     """What has to come before a layer so that it gets rows or pictures, as it needs them."""
     if isinstance(layer, Conv | MaxPool) and len(shape) == 1:
-        if not first:
+        if any(isinstance(earlier, Dense | Flatten) for earlier in before):
             raise Misfit("it needs pictures, and what comes before it gives rows of numbers")
         return [Picture()]
     if isinstance(layer, Dense | Softmax) and len(shape) == 3:

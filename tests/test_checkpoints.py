@@ -15,7 +15,7 @@ import pytest
 
 import predict
 import train
-from nn_math import Parameters, initial_parameters
+from network.sequential import initial_parameters, parameter_names, read
 from results import checkpoints, model_files
 from runtime import storage
 from runtime.command_line import UserError
@@ -134,7 +134,8 @@ def test_the_last_epoch_is_in_the_checkpoint_whatever_its_number(run, tmp_path):
     run(tmp_path, "--strategy", "partitions", "--checkpoint-every", 3)
     progress, told = checkpoints.load(str(tmp_path))
     assert len(progress.history) == told["settings"]["epochs"] == EPOCHS
-    saved = model_files.load_parameters(str(tmp_path))
+    network = read(told["settings"]["network"], 2)
+    saved = model_files.load_parameters(str(tmp_path), network)
     assert all((a == b).all() for a, b in zip(progress.parameters, saved, strict=True))
     assert told == json.loads(content(tmp_path, "settings.json"))
 
@@ -344,13 +345,17 @@ def test_a_run_that_was_cut_off_stops_when_it_finds_another_in_its_place(
     assert same_end(folder, tmp_path / "whole")
 
 
+TOLD = {"epochs": 2, "digits": [0, 1], "network": "dense 2, sigmoid, dense 2, sigmoid"}
+
+
 def a_checkpoint(**changed) -> dict[str, np.ndarray]:
     """The arrays of a small checkpoint, some of them changed; None takes one away."""
-    told = {"settings": {"epochs": 2}, "data": {"sha256": {}, "name": "x"}, "versions": {}}
+    told = {"settings": TOLD, "data": {"sha256": {}, "name": "x"}, "versions": {}}
+    initial = initial_parameters(read(TOLD["network"], 2), 1)
     arrays = {
         f"{kind}.{name}": array
         for kind in ("parameters", "velocity")
-        for name, array in initial_parameters(1, 2, 2)._asdict().items()
+        for name, array in zip(parameter_names(4), initial, strict=True)
     }
     arrays["history"] = np.array([[1, 0.5, 0.5, 10, 0.1]])
     arrays["run"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
@@ -360,9 +365,10 @@ def a_checkpoint(**changed) -> dict[str, np.ndarray]:
 def test_the_small_checkpoint_of_these_tests_is_one(tmp_path):
     (tmp_path / "checkpoint.npz").write_bytes(model_files.npz(a_checkpoint()))
     progress, told = checkpoints.load(str(tmp_path))
-    assert isinstance(progress.parameters, Parameters) and list(progress.state) == ["velocity"]
+    assert [array.shape for array in progress.parameters] == [(784, 2), (1, 2), (2, 2), (1, 2)]
+    assert list(progress.state) == ["velocity"]
     assert progress.history == [model_files.Epoch(1, 0.5, 0.5, 10, 0.1)]
-    assert told["settings"] == {"epochs": 2}
+    assert told["settings"] == TOLD
 
 
 @pytest.mark.parametrize(

@@ -314,7 +314,7 @@ def test_the_progress_bar_fits_its_terminal_and_tells_cost_and_accuracy(monkeypa
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
-    with train.progress_bar(0, 1000) as bar:
+    with train.progress_bar(0, 1000, False) as bar:
         for epoch in range(1, 1001):
             train.show_epoch(bar, Epoch(epoch, 0.123456, 0.987654, 100, 1.0))
     lines = terminal.getvalue().rstrip().split("\r")

@@ -113,6 +113,10 @@ def test_default_partitions_depend_on_the_number_of_images_as_documented():
     found = [default_partitions(images) for images in range(1, 130_000)]
     assert found[0] == 1
     assert all(one <= other for one, other in itertools.pairwise(found))
+    assert default_partitions(12_665, 6000, 12_000) == 2
+    assert default_partitions(60_000, 6000, 12_000) == 8
+    assert default_partitions(600_000, 6000, 12_000) == 50
+    assert default_partitions(60_000, 30_000, 30_000) == 2
     for images, partitions in enumerate(found, 1):
         assert images < 3000 or 1500 <= images / partitions
         assert images < 12_000 or images / partitions <= 3000

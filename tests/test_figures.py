@@ -11,9 +11,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 
 from images import offline_digits
+from network.sequential import read
 from nn_math import initial_parameters
 from results import figures
-from results.model_files import Epoch
+from results.model_files import Epoch, Trained
 
 NAMES = ["MNIST", offline_digits.NAME, "/home/someone/data folder/half of MNIST, digits 2 to 5"]
 NAMES += ["/" + 200 * "W"]
@@ -23,6 +24,13 @@ FILES = ["accuracy.png", "cost.png", "hidden_units.png"]
 def history(epochs: int) -> list[Epoch]:
     rng = np.random.default_rng(epochs)
     return [Epoch(e, rng.random(), rng.random(), 8865, 0.5) for e in range(1, epochs + 1)]
+
+
+def trained(epochs: int, hidden: int) -> tuple[Trained, tuple, np.ndarray]:
+    """What a run of the article's network gives to draw: the result, its start, an image."""
+    start, end = initial_parameters(1, hidden, 2), initial_parameters(2, hidden, 2)
+    network = read(f"dense {hidden}, sigmoid, dense, sigmoid", 2)
+    return Trained(network, end, [0, 1], history(epochs)), start, np.eye(28).reshape(1, 784)
 
 
 def hidden_units(units: int):
@@ -78,10 +86,9 @@ def png_size(content: bytes) -> tuple[int, int]:
 
 @pytest.mark.parametrize(("epochs", "hidden"), [(1, 1), (50, 64), (500, 7), (2, 100)])
 def test_a_run_draws_three_whole_images_without_a_warning(tmp_path, epochs, hidden):
-    change = initial_parameters(1, hidden, 2).W1
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        figures.draw_training(str(tmp_path / "plots"), history(epochs), change, 2, "MNIST")
+        figures.draw_training(str(tmp_path / "plots"), *trained(epochs, hidden), "MNIST")
     drawn = sorted((tmp_path / "plots").iterdir())
     assert [path.name for path in drawn] == FILES
     for path in drawn:
@@ -89,8 +96,7 @@ def test_a_run_draws_three_whole_images_without_a_warning(tmp_path, epochs, hidd
 
 
 def test_figures_can_go_to_a_uri(spark, tmp_path):
-    change = initial_parameters(1, 2, 2).W1
-    figures.draw_training(f"file://{tmp_path}/plots", history(2), change, 2, "MNIST")
+    figures.draw_training(f"file://{tmp_path}/plots", *trained(2, 2), "MNIST")
     for name in FILES:
         png_size((tmp_path / "plots" / name).read_bytes())
 
@@ -98,8 +104,7 @@ def test_figures_can_go_to_a_uri(spark, tmp_path):
 def test_a_later_run_replaces_the_figures(tmp_path):
     contents = []
     for epochs, hidden in ((3, 2), (4, 3)):
-        change = initial_parameters(1, hidden, 2).W1
-        figures.draw_training(str(tmp_path), history(epochs), change, 2, "MNIST")
+        figures.draw_training(str(tmp_path), *trained(epochs, hidden), "MNIST")
         contents.append([(tmp_path / name).read_bytes() for name in FILES])
     assert all(one != other for one, other in zip(*contents, strict=True))
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES

@@ -12,9 +12,10 @@ import numpy as np
 import pyspark
 import pytest
 
+from network.sequential import read
 from nn_math import Parameters, initial_parameters
 from results import model_files
-from results.model_files import Epoch, load_parameters, load_settings, save_parameters
+from results.model_files import Epoch, load_settings, save_parameters
 from runtime.command_line import UserError
 
 HISTORY = [
@@ -23,10 +24,20 @@ HISTORY = [
     Epoch(3, 1.7976931348623157e308, 1.0, 2**40, 123456.7890124),
     Epoch(4, float(np.float32(0.1)), np.float64(2 / 3), 7, 1e-9),
 ]
-SETTINGS = {"settings": {"digits": [0, 1], "seed": 1}, "data": {"place": "data/mnist"}}
+NETWORK = "dense 2, sigmoid, dense 2, sigmoid"
+SETTINGS = {
+    "settings": {"digits": [0, 1], "seed": 1, "network": NETWORK},
+    "data": {"place": "data/mnist"},
+}
 # What cannot stand in settings.json as the digits that a network tells apart.
 NO_DIGITS = [None, 7, "01", [], [0, 0], [0, 10], [-1, 0], ["0", "1"], [[0], [1]], {"0": 0}]
 NO_DIGITS += [[0.0, 1.0], [False, True]]
+
+
+def load_parameters(folder: str, hidden: int = 2, outputs: int = 2) -> model_files.Arrays:
+    """Those of the article's network of this width."""
+    network = read(f"dense {hidden}, sigmoid, dense, sigmoid", outputs)
+    return model_files.load_parameters(folder, network)
 
 
 @pytest.fixture(params=["local path", "URI"])
@@ -75,8 +86,7 @@ def test_parameters_are_read_as_the_bits_that_were_saved(folder, hidden, outputs
     saved = initial_parameters(3, hidden, outputs, dtype)
     saved.W1[0, 0], saved.W2[0, 0] = -0.0, np.finfo(dtype).smallest_subnormal
     save_parameters(folder, saved)
-    loaded = load_parameters(folder)
-    assert isinstance(loaded, Parameters)
+    loaded = load_parameters(folder, hidden, outputs)
     for one, other in zip(saved, loaded, strict=True):
         assert (one.shape, one.dtype) == (other.shape, other.dtype)
         assert one.tobytes() == other.tobytes()
@@ -197,7 +207,8 @@ def test_parameters_with_any_bit_flipped_are_refused_or_whole(tmp_path):
         except UserError as error:
             assert str(error).isprintable()
         else:
-            assert all((loaded._asdict()[name] == array).all() for name, array in small().items())
+            for one, other in zip(loaded, small().values(), strict=True):
+                np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize(

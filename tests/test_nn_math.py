@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from network.sequential import batch_tuple, forward, read
 from nn_math import (
     Parameters,
     Sums,
     add,
     affine,
-    batch_sums,
+    as_sums,
     correct,
     count_outcomes,
-    forward,
     hidden_delta,
     initial_parameters,
     mean_gradients,
@@ -43,6 +43,27 @@ def plain_error(X, y_true, W1, B1, W2, B2) -> float:
     H = 1 / (1 + np.exp(-(X @ W1 + B1)))
     Y = 1 / (1 + np.exp(-(H @ W2 + B2)))
     return sum(0.5 * (y - t) ** 2 for y, t in zip(Y.flat, y_true.flat, strict=True))
+
+
+def article(parameters: Parameters):
+    """The article's network, of the width and the outputs that these parameters have."""
+    hidden, outputs = parameters.W2.shape
+    return read(f"dense {hidden}, sigmoid, dense, sigmoid", outputs)
+
+
+def all_maps(X, y_true, parameters: Parameters) -> tuple:
+    """(E, dB2, dW2, dB1, dW1, Acc, n) of all rows at once."""
+    return batch_tuple(article(parameters), parameters, X, y_true, (1,))
+
+
+def batch_sums(X, y_true, parameters: Parameters) -> Sums:
+    return as_sums(all_maps(X, y_true, parameters))
+
+
+def layers_of(X, parameters: Parameters) -> list[np.ndarray]:
+    """H^, H, Y^, Y."""
+    kept, Y = forward(article(parameters), parameters, X)
+    return [*kept[1:], Y]
 
 
 def random_batch(n: int, k: int, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +94,7 @@ def test_gradients_are_those_of_central_differences(n, k):
     parameters = initial_parameters(5, hidden=3, outputs=k, dtype="float64")
     sums = batch_sums(X, y_true, parameters)
     step = 1e-5
-    for name, values in parameters._asdict().items():
+    for (name, values), gradient in zip(parameters._asdict().items(), sums.gradients, strict=True):
         by_difference = np.empty_like(values)
         for place in np.ndindex(values.shape):
             errors = []
@@ -82,7 +103,6 @@ def test_gradients_are_those_of_central_differences(n, k):
                 moved[place] += change
                 errors.append(plain_error(X, y_true, **parameters._asdict() | {name: moved}))
             by_difference[place] = (errors[0] - errors[1]) / (2 * step)
-        gradient = getattr(sums, f"d{name}")
         assert np.abs(gradient).max() > 1e-4, "a gradient of zero would be compared with noise"
         np.testing.assert_allclose(gradient, by_difference, rtol=1e-5, atol=1e-9, err_msg=name)
 
@@ -92,7 +112,7 @@ def test_error_is_half_the_sum_of_squares(n):
     X, y_true = random_batch(n, 10)
     parameters = initial_parameters(5, hidden=3, outputs=10, dtype="float64")
     by_hand = plain_error(X, y_true, *parameters)
-    Y = forward(X, parameters)[-1]
+    Y = layers_of(X, parameters)[-1]
     assert squared_error(Y, y_true) == pytest.approx(by_hand, rel=1e-12)
     assert batch_sums(X, y_true, parameters).E == pytest.approx(by_hand, rel=1e-12)
 
@@ -100,7 +120,7 @@ def test_error_is_half_the_sum_of_squares(n):
 def test_forward_returns_both_layers_before_and_after_the_sigmoid():
     X, y_true = random_batch(4, 2)
     W1, B1, W2, B2 = parameters = initial_parameters(5, hidden=3, outputs=2, dtype="float64")
-    H_hat, H, Y_hat, Y = forward(X, parameters)
+    H_hat, H, Y_hat, Y = layers_of(X, parameters)
     for row, unit in np.ndindex(4, 3):
         total = math.fsum(x * w for x, w in zip(X[row], W1[:, unit], strict=True)) + B1[0, unit]
         assert H_hat[row, unit] == pytest.approx(total, rel=1e-12)
@@ -117,29 +137,27 @@ def test_everything_keeps_its_shape_and_its_precision(n, dtype):
     X, y_true = random_batch(n, 10, dtype)
     parameters = initial_parameters(5, hidden=3, outputs=10, dtype=dtype)
     sums = batch_sums(X, y_true, parameters)
-    for name, values in parameters._asdict().items():
-        gradient = getattr(sums, f"d{name}")
+    for values, gradient in zip(parameters, sums.gradients, strict=True):
         assert (gradient.shape, gradient.dtype) == (values.shape, dtype)
-    shapes = [layer.shape for layer in forward(X, parameters)]
+    shapes = [layer.shape for layer in layers_of(X, parameters)]
     assert shapes == [(n, 3), (n, 3), (n, 10), (n, 10)]
-    assert {layer.dtype for layer in forward(X, parameters)} == {np.dtype(dtype)}
+    assert {layer.dtype for layer in layers_of(X, parameters)} == {np.dtype(dtype)}
     assert type(sums.E) is float and sums.n == n and 0 <= sums.Acc <= n
 
 
 def test_rows_one_at_a_time_add_up_to_the_rows_at_once():
     X, y_true = random_batch(23, 10)
     parameters = initial_parameters(5, hidden=6, outputs=10, dtype="float64")
-    one_by_one = (batch_sums(X[i : i + 1], y_true[i : i + 1], parameters) for i in range(23))
-    total, at_once = functools.reduce(add, one_by_one), batch_sums(X, y_true, parameters)
-    assert (total.n, total.Acc) == (at_once.n, at_once.Acc) == (23, total.Acc)
-    for name in ("E", "dB2", "dW2", "dB1", "dW1"):
-        np.testing.assert_allclose(
-            getattr(total, name), getattr(at_once, name), rtol=1e-11, atol=1e-15, err_msg=name
-        )
+    one_by_one = (all_maps(X[i : i + 1], y_true[i : i + 1], parameters) for i in range(23))
+    total, at_once = functools.reduce(add, one_by_one), all_maps(X, y_true, parameters)
+    assert total[-2:] == at_once[-2:] == (total[-2], 23)
+    names = "E", "dB2", "dW2", "dB1", "dW1"
+    for name, one, other in zip(names, total[:-2], at_once[:-2], strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-11, atol=1e-15, err_msg=name)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_maps_on_one_image_give_the_bits_of_batch_sums(dtype):
+def test_the_maps_on_one_image_give_the_bits_of_all_layers_at_once(dtype):
     X, y_true = random_batch(1, 2, dtype)
     W1, B1, W2, B2 = parameters = initial_parameters(5, hidden=64, outputs=2, dtype=dtype)
     H_hat = affine(X, W1, B1)
@@ -148,16 +166,16 @@ def test_the_maps_on_one_image_give_the_bits_of_batch_sums(dtype):
     Y = sigmoid(Y_hat)
     E, dB2, Acc = output_error(Y_hat, Y, y_true)
     dB1 = hidden_delta(dB2, W2, H_hat)
-    by_maps = Sums(E, dB2, weight_gradient(H, dB2), dB1, weight_gradient(X, dB1), Acc, 1)
-    for mine, theirs in zip(by_maps, batch_sums(X, y_true, parameters), strict=True):
+    by_maps = E, dB2, weight_gradient(H, dB2), dB1, weight_gradient(X, dB1), Acc, 1
+    for mine, theirs in zip(by_maps, all_maps(X, y_true, parameters), strict=True):
         assert np.asarray(mine).tobytes() == np.asarray(theirs).tobytes()
 
 
 def test_add_gives_the_sums_and_writes_them_into_the_first():
     X, y_true = random_batch(9, 2)
     parameters = initial_parameters(5, hidden=3, outputs=2, dtype="float64")
-    first = batch_sums(X[:4], y_true[:4], parameters)
-    second = batch_sums(X[4:], y_true[4:], parameters)
+    first = all_maps(X[:4], y_true[:4], parameters)
+    second = all_maps(X[4:], y_true[4:], parameters)
     expected = [x + y for x, y in zip(first, second, strict=True)]
     untouched = [np.copy(y) for y in second]
     total = add(first, second)
@@ -191,10 +209,12 @@ def test_weight_gradient_is_the_sum_of_outer_products(n):
 
 def test_mean_gradients_come_in_the_order_of_the_parameters():
     X, y_true = random_batch(7, 10)
-    sums = batch_sums(X, y_true, initial_parameters(5, hidden=3, outputs=10, dtype="float64"))
-    means = mean_gradients(sums)
-    for name in Parameters._fields:
-        np.testing.assert_array_equal(getattr(means, name), getattr(sums, f"d{name}") / 7)
+    parameters = initial_parameters(5, hidden=3, outputs=10, dtype="float64")
+    after_map_8 = all_maps(X, y_true, parameters)
+    _, dB2, dW2, dB1, dW1, _, _ = after_map_8
+    means = mean_gradients(as_sums(after_map_8))
+    for mean, gradient in zip(means, (dW1, dB1, dW2, dB2), strict=True):
+        np.testing.assert_array_equal(mean, gradient / 7)
 
 
 @pytest.mark.parametrize(

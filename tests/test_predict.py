@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 import data_loader
-import nn_math
 import predict
 import train
-from results import figures, model_files
+from network.sequential import initial_parameters, read
+from results import figures
+from results.model_files import Trained
 
 ROOT = Path(predict.__file__).parent
 
@@ -72,7 +73,9 @@ def test_scoring_is_one_map_and_one_reduce(spark, small_mnist, monkeypatch):
             return original(self, function)
 
         monkeypatch.setattr(f"pyspark.RDD.{name}", counted)
-    _, confusion = predict.score(test_rdd, nn_math.initial_parameters(1, 4, 10))
+    network = read("dense 4, sigmoid, dense, sigmoid", 10)
+    trained = Trained(network, initial_parameters(network, 1), list(range(10)), [])
+    _, confusion = predict.score(test_rdd, trained)
     assert steps == ["map", "reduce"]
     assert confusion.sum() == 300
 
@@ -81,12 +84,12 @@ def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, m
     Y, labels = outputs_in_numpy(model, mnist)
     split = data_loader.load(spark, mnist, "test", range(10))
     test_rdd = data_loader.image_label_pairs(split, "float32")
-    parameters = model_files.load_parameters(model)
-    _, confusion = predict.score(test_rdd, parameters)
+    trained, _ = predict.load_model(model)
+    _, confusion = predict.score(test_rdd, trained)
     expected = np.zeros((10, 10), int)
     np.add.at(expected, (labels, Y.argmax(axis=1)), 1)
     np.testing.assert_array_equal(confusion, expected)
-    first, worst = predict.pages(test_rdd, parameters)
+    first, worst = predict.pages(test_rdd, trained)
     assert [answer.truth for answer in first] == labels[:15].tolist()
     errors = ((Y - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
     errors[Y.argmax(axis=1) == labels] = -1  # right answers, however unsure
@@ -97,12 +100,14 @@ def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, m
 def test_only_mistakes_are_shown_as_mistakes(spark):
     x = np.zeros((2, 784), "float32")
     x[:, 0] = 1, -1
-    parameters = nn_math.Parameters(
-        np.eye(784, 1), np.zeros((1, 1)), np.array([[-20.0, 20.0]]), np.array([[10.0, -10.0]])
+    parameters = (
+        *(np.eye(784, 1), np.zeros((1, 1))),
+        *(np.array([[-20.0, 20.0]]), np.array([[10.0, -10.0]])),
     )
+    network = read("dense 1, sigmoid, dense, sigmoid", 2)
     pairs = [(x[:1], [0, 1]), (x[1:], [1, 0]), (x[1:], [0, 1])]  # right, right, wrong
     test_rdd = spark.parallelize([(image, np.array([y])) for image, y in pairs], 2)
-    first, mistakes = predict.pages(test_rdd, parameters)
+    first, mistakes = predict.pages(test_rdd, Trained(network, parameters, [0, 1], []))
     assert [len(first), len(mistakes)] == [3, 1]
     assert mistakes[0].truth == 1 and mistakes[0].x[0] == -1
 
@@ -120,7 +125,7 @@ def test_scoring_draws_three_figures_that_name_the_data_set(scored):
     assert any("says 7 (0.90)\ntruth 3" in text for text in texts)
 
 
-def draw_test_images(mnist, folder: Path, count: int) -> tuple[list[str], np.ndarray]:
+def draw_test_images(mnist, folder: Path, count: int) -> list[str]:
     images, _, _ = data_loader.read_part(mnist, "test")
     files = []
     for number, image in enumerate(images[:count]):
@@ -128,17 +133,16 @@ def draw_test_images(mnist, folder: Path, count: int) -> tuple[list[str], np.nda
         picture = Image.fromarray(light.reshape(28, 28)).resize((100, 100))
         files.append(str(folder / f"digit {number}.png"))
         picture.save(files[-1])
-    return files, images[:count]
+    return files
 
 
 def test_own_images_get_the_answer_of_the_original(model, mnist, tmp_path, capsys):
-    files, images = draw_test_images(mnist, tmp_path, 50)
+    files = draw_test_images(mnist, tmp_path, 50)
     assert predict.main([*files, "--model-dir", model, "--json"]) == 0
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["file"] for answer in said] == files
-    parameters = model_files.load_parameters(model)
-    Y = nn_math.forward(np.divide(images, 255, dtype="float32"), parameters)[-1]
-    agreed = [answer["digit"] == y.argmax() for answer, y in zip(said, Y, strict=True)]
+    Y, _ = outputs_in_numpy(model, mnist)
+    agreed = [answer["digit"] == y.argmax() for answer, y in zip(said, Y[:50], strict=True)]
     assert sum(agreed) >= 49
     for answer in said:
         assert list(answer["outputs"]) == [str(digit) for digit in range(10)]
@@ -146,7 +150,7 @@ def test_own_images_get_the_answer_of_the_original(model, mnist, tmp_path, capsy
 
 
 def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist, tmp_path, capsys):
-    files, _ = draw_test_images(mnist, tmp_path, 2)
+    files = draw_test_images(mnist, tmp_path, 2)
     text, blank = tmp_path / "notes.png", tmp_path / "blank.png"
     text.write_text("not an image")
     Image.new("L", (40, 40), 255).save(blank)
@@ -160,7 +164,7 @@ def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist
 
 
 def test_show_draws_what_the_network_saw(model, mnist, tmp_path):
-    files, _ = draw_test_images(mnist, tmp_path, 7)
+    files = draw_test_images(mnist, tmp_path, 7)
     places = ["--model-dir", model, "--plots-dir", str(tmp_path)]
     assert predict.main([*files, *places, "--show"]) == 0
     with Image.open(tmp_path / "inputs.png") as picture:
@@ -168,7 +172,7 @@ def test_show_draws_what_the_network_saw(model, mnist, tmp_path):
 
 
 def test_own_images_need_neither_spark_nor_java(model, mnist, tmp_path):
-    files, _ = draw_test_images(mnist, tmp_path, 3)
+    files = draw_test_images(mnist, tmp_path, 3)
     (tmp_path / "pyspark.py").write_text("raise ImportError('own images must not ask for Spark')")
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "JAVA_HOME": "/nowhere", "PATH": ""}
     done = subprocess.run(

@@ -139,9 +139,9 @@ import sys
 for name in ("matplotlib", "tqdm", "PIL"):
     sys.modules[name] = None  # to import it is an error
 import nn_math
-from epochs import averaging, partitions
+from epochs import averaging, chain, partitions, sums
 from images import blocks, idx_files, shards
-from network import optimizers
+from network import layers, optimizers, sequential
 from runtime import storage
 """
 

@@ -18,15 +18,21 @@ from pyspark import RDD
 import data_loader
 import nn_math
 import train
-from epochs import partitions
+from epochs import sums as in_order
+from network import recipes
+from network.optimizers import driver_step
+from network.sequential import initial_parameters, read
 from results import model_files
 
 ROOT = Path(train.__file__).parent
 
 
 def settings(**changed) -> argparse.Namespace:
-    defaults = vars(train.arguments().parse_args([]))
-    return argparse.Namespace(**{**defaults, **changed})
+    """The settings of an epoch on all ten digits: the defaults, and what is changed."""
+    defaults = vars(train.arguments().parse_args(["--digits", "all"]))
+    chosen = recipes.fill(argparse.Namespace(**{**defaults, "hidden": 64, **changed}))
+    chosen.last_rate = chosen.learning_rate
+    return chosen
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +52,12 @@ def written_out(X, y, p) -> nn_math.Sums:
     dB1 = np.einsum("nk,hk->nh", dB2, p.W2) * H * (1 - H)
     return nn_math.Sums(
         E=((Y - y) ** 2).sum() / 2,
-        dB2=dB2.sum(axis=0, keepdims=True),
-        dW2=np.einsum("nh,nk->hk", H, dB2),
-        dB1=dB1.sum(axis=0, keepdims=True),
-        dW1=np.einsum("ni,nh->ih", X, dB1),
+        gradients=(
+            np.einsum("ni,nh->ih", X, dB1),
+            dB1.sum(axis=0, keepdims=True),
+            np.einsum("nh,nk->hk", H, dB2),
+            dB2.sum(axis=0, keepdims=True),
+        ),
         Acc=int((np.argmax(Y, 1) == np.argmax(y, 1)).sum()),
         n=len(X),
     )
@@ -57,14 +65,10 @@ def written_out(X, y, p) -> nn_math.Sums:
 
 def assert_close(sums, expected, tolerance=1e-10):
     assert (sums.n, sums.Acc) == (expected.n, expected.Acc)
-    for name in ("E", "dB2", "dW2", "dB1", "dW1"):
-        np.testing.assert_allclose(
-            getattr(sums, name),
-            getattr(expected, name),
-            rtol=tolerance,
-            atol=tolerance,
-            err_msg=name,
-        )
+    names = "E", "dW1", "dB1", "dW2", "dB2"
+    pairs = zip((sums.E, *sums.gradients), (expected.E, *expected.gradients), strict=True)
+    for name, (one, other) in zip(names, pairs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 def test_the_chain_is_the_full_matrix_computation_of_its_mini_batch(split):
@@ -80,9 +84,9 @@ def test_the_chain_is_the_full_matrix_computation_of_its_mini_batch(split):
 
 def test_partitions_take_the_same_step_as_the_chain_on_the_same_images(split):
     p = nn_math.initial_parameters(5, 64, 10, "float64")
-    everything = settings(fraction=1.0)
+    everything = settings(fraction=1.0, dtype="float64")
     by_maps = train.maps_epoch(training_rdd(split, "maps"), p, everything, epoch=1)
-    by_blocks = train.STRATEGIES["partitions"](split.blocks, p, everything, epoch=1)
+    by_blocks = train.STRATEGIES["partitions"].epoch(split.blocks, p, everything, epoch=1)
     assert by_blocks.n == 600
     assert_close(by_blocks, by_maps)
 
@@ -90,7 +94,9 @@ def test_partitions_take_the_same_step_as_the_chain_on_the_same_images(split):
 def test_partitions_draw_a_new_share_of_every_block_each_epoch(split):
     p = nn_math.initial_parameters(5, 8, 10)
     sizes = [
-        train.STRATEGIES["partitions"](split.blocks, p, settings(seed=seed), epoch).n
+        train.STRATEGIES["partitions"]
+        .epoch(split.blocks, p, settings(seed=seed, hidden=8), epoch)
+        .n
         for seed, epoch in ((1, 1), (1, 2), (1, 3), (2, 1))
     ]
     assert len(set(sizes)) > 1
@@ -100,10 +106,18 @@ def test_partitions_draw_a_new_share_of_every_block_each_epoch(split):
 def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images(spark, split):
     p = nn_math.initial_parameters(5, 8, 10, "float64")
     chosen = settings(
-        strategy="averaging", fraction=1.0, batch_size=16, learning_rate=0.5, weight_decay=0.01
+        strategy="averaging",
+        hidden=8,
+        dtype="float64",
+        optimizer="sgd",
+        schedule="constant",
+        fraction=1.0,
+        batch_size=16,
+        learning_rate=0.5,
+        weight_decay=0.01,
     )
     uneven = split.blocks.filter(lambda block: len(block[1]) > 0).coalesce(2)
-    sums = train.STRATEGIES["averaging"](uneven, p, chosen, epoch=2)
+    sums = train.STRATEGIES["averaging"].epoch(uneven, p, chosen, epoch=2)
     expected, images = [0, 0, 0, 0], 0
     for partition, own in enumerate(uneven.glom().collect()):
         W1, B1, W2, B2 = p
@@ -118,41 +132,35 @@ def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images
                     np.eye(10)[labels[batch]],
                     nn_math.Parameters(W1, B1, W2, B2),
                 )
-                W1, B1 = W1 - 0.5 * (g.dW1 / g.n + 0.01 * W1), B1 - 0.5 * g.dB1 / g.n
-                W2, B2 = W2 - 0.5 * (g.dW2 / g.n + 0.01 * W2), B2 - 0.5 * g.dB2 / g.n
+                dW1, dB1, dW2, dB2 = (gradient / g.n for gradient in g.gradients)
+                W1, B1 = W1 - 0.5 * (dW1 + 0.01 * W1), B1 - 0.5 * dB1
+                W2, B2 = W2 - 0.5 * (dW2 + 0.01 * W2), B2 - 0.5 * dB2
         own_images = sum(len(labels) for _, labels in own)
         expected = [e + own_images * a for e, a in zip(expected, (W1, B1, W2, B2), strict=True)]
         images += own_images
     assert sums.n == images == 600
-    stepped = one_step(p, sums, chosen)
+    stepped, _ = driver_step(p, nn_math.mean_gradients(sums), {}, chosen, 2)
     for name, got, mean in zip(p._fields, stepped, expected, strict=True):
         np.testing.assert_allclose(got, mean / images, rtol=1e-9, atol=1e-12, err_msg=name)
-
-
-def one_step(parameters, sums, chosen):
-    gradients = train.with_weight_decay(
-        nn_math.mean_gradients(sums), parameters, chosen.weight_decay
-    )
-    return train.OPTIMIZERS["sgd"](parameters, gradients, {}, chosen.learning_rate, 1)[0]
 
 
 def test_the_tree_adds_the_same_bits_as_one_sum_in_order(spark, monkeypatch):
     numbers = np.random.default_rng(3).normal(size=40).astype(np.float32)
 
     def sums_of(value):
-        return nn_math.Sums(float(value), *(np.full((1, 2), value) for _ in range(4)), 1, 1)
+        return float(value), *(np.full((1, 2), value) for _ in range(4)), 1, 1
 
     numbered = spark.parallelize(list(enumerate(numbers.tolist())), 40).mapValues(sums_of)
-    flat = partitions.sum_in_order(numbered)
-    assert (flat.n, flat.Acc) == (40, 40)
-    assert flat.E == pytest.approx(math.fsum(numbers.tolist()))
-    monkeypatch.setattr(partitions, "FAN_IN", 6)
+    flat = in_order.sum_in_order(numbered)
+    assert flat[-2:] == (40, 40)
+    assert flat[0] == pytest.approx(math.fsum(numbers.tolist()))
+    monkeypatch.setattr(in_order, "FAN_IN", 6)
     # The same neighbours in the same order, however the pieces come in: by hand, in two levels.
     level = [sum(numbers[i : i + 6].tolist()) for i in range(0, 40, 6)]
     by_hand = sum([sum(level[0:6]), sum(level[6:])])
     shuffled = numbered.repartition(40)
     for rdd in (numbered, shuffled):
-        assert partitions.sum_in_order(rdd).E == by_hand
+        assert in_order.sum_in_order(rdd)[0] == by_hand
 
 
 def count_steps(monkeypatch) -> dict[str, int]:
@@ -175,7 +183,9 @@ def count_steps(monkeypatch) -> dict[str, int]:
 def test_an_epoch_of_the_article_is_one_sample_eight_maps_and_one_reduce(split, monkeypatch):
     train_rdd = training_rdd(split, "maps")
     steps = count_steps(monkeypatch)
-    train.maps_epoch(train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(), 1)
+    train.maps_epoch(
+        train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(hidden=4), 1
+    )
     assert steps == {"map": 8, "reduce": 1, "sample": 1}
 
 
@@ -190,7 +200,9 @@ def test_each_map_hands_on_the_tuple_of_the_design(split, monkeypatch):
 
     train_rdd = training_rdd(split, "maps")
     monkeypatch.setattr(RDD, "map", spied)
-    train.maps_epoch(train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(), 1)
+    train.maps_epoch(
+        train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(hidden=4), 1
+    )
     assert widths == [3, 4, 5, 6, 6, 6, 6, 7]
 
 
@@ -204,7 +216,8 @@ def test_the_broadcast_is_released_after_the_epoch(split, strategy, monkeypatch)
         lambda value: broadcasts.append(original(value)) or broadcasts[-1],
     )
     rdd = training_rdd(split, strategy)
-    train.STRATEGIES[strategy](rdd, nn_math.initial_parameters(1, 4, 10), settings(), 1)
+    chosen = settings(hidden=4, strategy=strategy)
+    train.STRATEGIES[strategy].epoch(rdd, nn_math.initial_parameters(1, 4, 10), chosen, 1)
     assert len(broadcasts) == 1
     assert not os.path.exists(broadcasts[0]._path)
 
@@ -239,26 +252,32 @@ def test_a_run_draws_what_training_changed_in_the_hidden_units(run, tmp_path, mo
     drawn = []
     monkeypatch.setattr(train.figures, "draw_training", lambda *told: drawn.append(told))
     assert run("--digits", "3", "7", "9", "--hidden", "2", "--epochs", "2", "--seed", "5") == 0
-    ((_, history, change, outputs, title),) = drawn
-    trained = model_files.load_parameters(str(tmp_path / "model"))
-    initial = nn_math.initial_parameters(5, 2, 3)
-    np.testing.assert_array_equal(change, trained.W1 - initial.W1)
-    assert len(history) == 2 and outputs == 3
-    assert title.endswith(", digits 3, 7 and 9, maps, 784-2-3")
+    ((_, trained, before, x, title),) = drawn
+    network = read("dense 2, sigmoid, dense 3, sigmoid", 3)
+    saved = model_files.load_parameters(str(tmp_path / "model"), network)
+    assert trained.network == network and trained.digits == [3, 7, 9]
+    for one, other in zip(trained.parameters, saved, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(before, initial_parameters(network, 5), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (saved[0] != before[0]).any()
+    assert len(trained.history) == 2 and x.shape == (1, 784)
+    assert title.endswith(", digits 3, 7 and 9, maps, dense 2, sigmoid, dense 3, sigmoid")
 
 
 def read_history(folder) -> list[model_files.Epoch]:
+    kinds = model_files.Epoch.__annotations__
     with open(folder / "history.csv") as file:
-        kinds = model_files.Epoch.__annotations__.values()
         return [
-            model_files.Epoch(*(kind(row[name]) for name, kind in zip(row, kinds, strict=True)))
+            model_files.Epoch(**{name: kinds[name](value) for name, value in row.items()})
             for row in csv.DictReader(file)
         ]
 
 
 def test_a_run_leaves_model_history_settings_and_figures(run, tmp_path):
     assert run("--epochs", 3, "--digits", 3, 7, 8, "--hidden", 5, "--seed", 9) == 0
-    parameters = model_files.load_parameters(str(tmp_path / "model"))
+    network = read("dense 5, sigmoid, dense, sigmoid", 3)
+    parameters = model_files.load_parameters(str(tmp_path / "model"), network)
     assert [array.shape for array in parameters] == [(784, 5), (1, 5), (5, 3), (1, 3)]
     assert {array.dtype for array in parameters} == {np.dtype("float32")}
     assert [epoch.epoch for epoch in read_history(tmp_path / "model")] == [1, 2, 3]
@@ -343,5 +362,6 @@ def test_ctrl_c_saves_what_there_is_and_exits_with_130(small_mnist, tmp_path, st
     assert process.returncode == 130, errors
     assert errors == ""
     assert len(read_history(tmp_path / "model")) >= 3
-    assert model_files.load_parameters(str(tmp_path / "model")).W1.shape == (784, 4)
+    network = read("dense 4, sigmoid, dense, sigmoid", 2)
+    assert model_files.load_parameters(str(tmp_path / "model"), network)[0].shape == (784, 4)
     assert (tmp_path / "plots/cost.png").exists()

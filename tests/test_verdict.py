@@ -47,9 +47,9 @@ def test_a_run_that_diverges_ends_in_one_line_without_warnings_of_numpy(small_mn
 def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, value):
     original = train.one_epoch
 
-    def diverges_in_the_third(train_rdd, progress, settings, epoch):
-        progress = original(train_rdd, progress, settings, epoch)
-        if epoch < 3:
+    def diverges_in_the_third(*told):
+        progress = original(*told)
+        if len(progress.history) < 3:
             return progress
         if broken == "cost":
             line = progress.history[-1]._replace(cost=float(value))

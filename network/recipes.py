@@ -42,15 +42,16 @@ AVERAGING = {
     "fraction": 1.0,
 }
 BY_NAME: dict[str, dict] = {
+    "article": {"epochs": 15},
     "mlp": {"optimizer": "adam", "shift": 1, "epochs": 20},
     "lenet": {"shift": 1, "epochs": 8},
     "cnn": {"shift": 1, "epochs": 8},
 }
 # alpha by the optimizer: of the article's two classes, of one step an epoch, of many steps.
 TWO_CLASSES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
-SQUARED_ERROR = {"sgd": 6.0, "momentum": 3.0, "adam": 0.02}
+SQUARED_ERROR = {"sgd": 6.0, "momentum": 4.0, "adam": 0.02}
 CROSS_ENTROPY = {"sgd": 0.5, "momentum": 0.1, "adam": 0.01}
-AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 0.5, "adam": 0.005}
+AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 1.0, "adam": 0.01}
 AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.001}
 
 

@@ -157,7 +157,10 @@ def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
     if _data(saved) != _data(run):
         found.append(f"its data is {saved['data']['name']} with other content")
     before, now = saved["settings"], run["settings"]
-    for name in sorted((before.keys() | now.keys()) - FREE_TO_CHANGE):
+    free = FREE_TO_CHANGE
+    if now["schedule"] == "linear":  # how far the rate has fallen depends on where it falls to
+        free = free - {"epochs"}
+    for name in sorted((before.keys() | now.keys()) - free):
         if before.get(name) != now.get(name):
             option = name.replace("_", "-")
             found.append(f"--{option} was {_said(before.get(name))}, is {_said(now.get(name))}")

@@ -58,6 +58,7 @@ def same_end(one: str | Path, other: str | Path) -> bool:
 )
 def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(run, tmp_path, strategy, optimizer):
     words = "--strategy", strategy, "--optimizer", optimizer, "--learning-rate", 0.05
+    words += "--schedule", "constant"
     assert run(tmp_path / "whole", *words)[0] == 0
     assert run(tmp_path / "parts", *words, "--epochs", 2)[0] == 0
     status, said, _ = run(tmp_path / "parts", *words, "--resume")
@@ -194,6 +195,14 @@ def test_fewer_epochs_than_were_run_are_refused(run, tmp_path):
     assert error == f"error: --epochs 2: {tmp_path}/checkpoint.npz is of epoch 3 already\n"
 
 
+def test_where_the_rate_falls_to_the_last_epoch_their_number_has_to_stay(run, tmp_path):
+    words = "--strategy", "averaging", "--schedule", "linear"
+    assert run(tmp_path, *words, "--epochs", 2)[0] == 0
+    _, _, error = run(tmp_path, *words, "--epochs", 3, "--resume")
+    assert "is of another run: --epochs was 2, is 3; " in error
+    assert run(tmp_path, *words, "--epochs", 2, "--resume")[0] == 0
+
+
 def test_the_same_data_may_have_moved(run, tmp_path, small_mnist):
     (tmp_path / "moved").symlink_to(small_mnist)
     run(tmp_path, "--strategy", "partitions", "--epochs", 2)
@@ -240,10 +249,19 @@ def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
     assert content(folder) == before
 
 
+def test_what_patience_kept_is_of_the_same_run_as_the_last_checkpoint(run, tmp_path, capsys):
+    run(tmp_path, "--strategy", "partitions", "--learning-rate", 100, "--patience", 1)
+    predict.load_model(str(tmp_path))
+    assert capsys.readouterr().err == ""
+    progress, _ = checkpoints.load(str(tmp_path))
+    pairs = zip(progress.parameters, progress.state["best"], strict=True)
+    assert not all(np.array_equal(last, best) for last, best in pairs), "that proves nothing"
+
+
 def test_a_broken_checkpoint_beside_the_model_is_nobodys_concern(run, tmp_path, capsys):
     run(tmp_path, "--strategy", "partitions")
     (tmp_path / "checkpoint.npz").write_bytes(b"broken")
-    checkpoints.tell_of_another(str(tmp_path), model_files.load_parameters(str(tmp_path)))
+    predict.load_model(str(tmp_path))
     assert capsys.readouterr().err == ""
 
 

@@ -308,20 +308,25 @@ def test_unusable_arguments_end_with_status_2_before_anything_is_read(
     assert output == "" and not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("columns", [200, 80, 69, 68, 40])
-def test_the_progress_bar_fits_its_terminal_and_tells_cost_and_accuracy(monkeypatch, columns):
+@pytest.mark.parametrize("validated", [False, True])
+@pytest.mark.parametrize("columns", [200, 97, 96, 80, 69, 68, 40])
+def test_the_progress_bar_fits_its_terminal_and_tells_cost_and_accuracy(
+    monkeypatch, columns, validated
+):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
-    with train.progress_bar(0, 1000, False) as bar:
+    with train.progress_bar(0, 1000, validated) as bar:
         for epoch in range(1, 1001):
-            train.show_epoch(bar, Epoch(epoch, 0.123456, 0.987654, 100, 1.0))
+            validation = (0.345678, 0.765432) if validated else ()
+            train.show_epoch(bar, Epoch(epoch, 0.123456, 0.987654, 100, 1.0, *validation))
     lines = terminal.getvalue().rstrip().split("\r")
     assert max(map(len, lines)) < columns
     assert "1000/1000" in lines[-1]
-    assert "cost 0.1235, accuracy 0.9877" in lines[-1]
-    assert ("| 00:00 left" in lines[-1]) == (columns > 68)
+    assert "cost 0.1235  accuracy 0.9877" in lines[-1]
+    assert ("validation 0.3457  0.7654" in lines[-1]) == (validated and columns > 67)
+    assert ("| 00:00 left" in lines[-1]) == (columns > (96 if validated else 68))
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from images import offline_digits
 from network.explain import maps, value_names
 from network.sequential import Network, input_shapes, parameter_names, text_of
 from results.model_files import Trained
@@ -61,7 +62,7 @@ def save(
     parameters = zip(names, trained.parameters, strict=True)
     content = {
         "name": data,
-        "isMnist": data == "MNIST",
+        "offline": data == offline_digits.NAME,
         "digits": trained.digits,
         "network": text_of(trained.network),
         "layers": layers_of(trained.network),

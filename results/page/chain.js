@@ -29,7 +29,7 @@ export function bars(Y, digits, truth) {
   const rows = digits.map((digit, k) => {
     const name = make("b", {}, `${digit}`);
     const bar = make("meter", { value: Y[k], ariaLabel: `output for ${digit}` });
-    const number = make("span", {}, say(Y[k]) + (k === truth ? " (truth)" : ""));
+    const number = make("span", {}, say(Y[k]) + (k === truth ? " ← y*" : ""));
     return make("li", { className: Y[k] === Math.max(...Y) ? "best" : "" }, name, bar, number);
   });
   return make("ul", { className: "bars" }, ...rows);

@@ -2,7 +2,7 @@
 
 import { bars, chainOn } from "./chain.js";
 import { drawStrokes, PAD, seenByNetwork } from "./digit.js";
-import { forward } from "./mathematics.js";
+import { addImage, emptySums, forward } from "./mathematics.js";
 import { arrow, cellsOf, clamp, curve, make, picture } from "./pictures.js";
 import { pointerOn, readPalette, say, thumb } from "./pictures.js";
 import { reduceOn } from "./reduce.js";
@@ -126,9 +126,9 @@ $("worst").onclick = () => gallery(data.first, images.length);
 $("truths").append(...digits.map((digit, value) => make("button", { value }, `${digit}`)));
 $("truths").onclick = ({ target: { value } }) =>
   value && choose({ ...image, truth: Number(value) });
-$("about").textContent = `${data.network}, trained on ${data.name}`;
-$("warning").hidden = data.isMnist;
-$("warning").textContent = `Not MNIST: this network knows the digits of ${data.name}.`;
+$("about").textContent = `${data.network}; images of the test set of ${data.name}`;
+$("warning").hidden = !data.offline;
+$("warning").textContent = "These images are not MNIST: they were drawn from fonts.";
 document.title = `Inside the network: ${data.name}`;
 for (const [column, name] of [[1, "cost"], [2, "accuracy"]]) {
   const points = data.history.map((epoch) => [epoch[0], epoch[column]]);
@@ -139,4 +139,5 @@ const paintAll = () => [readPalette, firstImages, paintPad, show].forEach((part)
 matchMedia("(prefers-color-scheme: dark)").onchange = paintAll;
 paintAll();
 // For the console of the browser, and for tests: the network, to go on playing with.
-globalThis.network = { layers, digits, images, trained, forward, now: () => ({ theta, image }) };
+const now = () => ({ theta, image });
+globalThis.network = { layers, digits, images, trained, forward, addImage, emptySums, now };

@@ -5,16 +5,18 @@
 # make cluster-demo   train and score on a master and two workers on this machine
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
 # make docs/arguments.md   the page of all arguments, from what --help says
-# make lint    check style, types, and that imports run downwards
+# make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu
+# make lint    check style, types, that imports run downwards, and with npm the page's JavaScript
 # make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes)
 # make notebook   open walkthrough.ipynb
 # Each of them first sets up what is missing (see setup.sh).
 
 PYTHON_HERE := .venv/bin/python
+NPX := npx
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
 
-.PHONY: modules.zip docs/arguments.md run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
+.PHONY: modules.zip docs/arguments.md browsers run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
 
 run: .venv/program
 	@$(PYTHON_HERE) train.py --score $(ARGS)
@@ -22,7 +24,7 @@ run: .venv/program
 test: .venv/tests
 	$(PYTHON_HERE) -m pytest -q $(ARGS)
 
-test-all: .venv/tests
+test-all: .venv/tests browsers
 	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) -m pytest -q -m "long or not long" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
@@ -34,6 +36,9 @@ modules.zip: .venv/program
 docs/arguments.md: .venv/program
 	@$(PYTHON_HERE) docs/arguments.py
 
+browsers:
+	@./setup.sh browsers
+
 cluster-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.demo $(ARGS)
 
@@ -42,6 +47,10 @@ lint: .venv/tests
 	$(PYTHON_HERE) -m ruff format --check .
 	$(PYTHON_HERE) -m mypy
 	PYTHONPATH=. .venv/bin/lint-imports
+	@if command -v $(NPX) >/dev/null; then \
+	    $(NPX) --yes @biomejs/biome@2.6.8 lint --error-on-warnings results/page; \
+	elif [ -n "$$CI" ]; then echo "no $(NPX): it has to check results/page"; exit 1; \
+	else echo "no $(NPX) here: the page's JavaScript is not checked"; fi
 	@large=$$(git ls-files -z -- . $(LARGE:%=':!%') | xargs -0r sh -c 'find "$$@" -size +600000c' sh); \
 	if [ -n "$$large" ]; then echo "larger than 600 KB: $$large; make it smaller, or name it in" \
 	    "LARGE in the Makefile"; exit 1; fi

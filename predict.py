@@ -4,7 +4,8 @@
     python predict.py my_digit.png 7.jpg    labels image files (needs neither Spark nor Java)
 
 Reads model/ (parameters.npz, settings.json). Scoring writes model/metrics.json and, in plots/,
-confusion_matrix.png, predictions.png and mistakes.png; `--show` writes plots/inputs.png.
+confusion_matrix.png, predictions.png, mistakes.png and network.html, a page to draw on and to look
+inside the network; `--show` writes plots/inputs.png.
 """
 
 if __name__ == "__main__":  # Ctrl-C during the imports below, which take a second
@@ -15,7 +16,8 @@ if __name__ == "__main__":  # Ctrl-C during the imports below, which take a seco
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -68,8 +70,9 @@ def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
         shared.destroy()
 
 
-def pages(test_rdd: "RDD", trained: Trained) -> tuple[list[Answer], list[Answer]]:
-    """The answers to the first images of the test set, and the mistakes of the largest error E."""
+@contextmanager
+def answered(test_rdd: "RDD", trained: Trained) -> Iterator["RDD"]:
+    """An RDD of the answers to a test set, in its order."""
     from runtime.spark import broadcast
 
     network, shared = trained.network, broadcast(test_rdd.context, trained.parameters)
@@ -81,12 +84,33 @@ def pages(test_rdd: "RDD", trained: Trained) -> tuple[list[Answer], list[Answer]
         return Answer(x[0], Y[0], E, int(y_true.argmax()))
 
     try:
-        answers = test_rdd.map(answer)
+        yield test_rdd.map(answer)
+    finally:
+        shared.destroy()
+
+
+def pages(test_rdd: "RDD", trained: Trained) -> tuple[list[Answer], list[Answer]]:
+    """The answers to the first images of the test set, and the mistakes of the largest error E."""
+    with answered(test_rdd, trained) as answers:
         mistakes = answers.filter(lambda answer: answer.Y.argmax() != answer.truth)
         worst = mistakes.takeOrdered(IMAGES_ON_A_PAGE, key=lambda mistake: -mistake.E)
         return answers.take(IMAGES_ON_A_PAGE), worst
-    finally:
-        shared.destroy()
+
+
+def save_page(test_rdd: "RDD", trained: Trained, options: argparse.Namespace, data: str) -> str:
+    """Write network.html, the page to look inside the network; returns what came of it."""
+    from results import page
+
+    reason = page.why_not(trained)
+    if reason is not None:
+        return f"no page to look inside the network: {reason}"
+    settings = model_files.load_settings(options.model_dir)["settings"]
+    trained = trained._replace(history=model_files.load_history(options.model_dir))
+    with answered(test_rdd, trained) as answers:
+        first = answers.take(page.FIRST)
+        worst = answers.takeOrdered(page.WORST, key=lambda answer: -answer.E)
+    page.save(options.plots_dir, trained, first, worst, data, page.rate_of(settings))
+    return f"look inside the network: {storage.join(options.plots_dir, page.PAGE)}, in any browser"
 
 
 def predict(trained: Trained, X: np.ndarray) -> np.ndarray:
@@ -143,9 +167,12 @@ def score_test_set(options: argparse.Namespace) -> int:
         first, worst = pages(test_rdd, trained)
         title = figures.title_of(split.name, digits, text_of(trained.network))
         figures.draw_scores(options.plots_dir, confusion, first, worst, digits, title)
+        about_page = "" if options.no_page else save_page(test_rdd, trained, options, split.name)
     print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores))
     print(f"saved {saved} and {options.plots_dir}")
+    if about_page:
+        print(about_page)
     return 0
 
 
@@ -208,6 +235,7 @@ def arguments() -> argparse.ArgumentParser:
     model = "folder or URI where train.py left the model"
     option("--model-dir", default="model", metavar="PLACE", help=model)
     option("--plots-dir", default="plots", metavar="PLACE", help="folder or URI for the figures")
+    option("--no-page", action="store_true", help="write no network.html, which shows the network")
     option("--json", action="store_true", help="answer with one JSON object a line for each IMAGE")
     show = "draw what the network saw of each IMAGE into inputs.png in --plots-dir"
     option("--show", action="store_true", help=show)

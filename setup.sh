@@ -1,6 +1,7 @@
 #!/bin/sh
 # Make .venv (or VENV) with what requirements files name, and see that there is a Java for Spark.
 # Usage: ./setup.sh REQUIREMENTS...      `make run` and `make test` call this; nothing is done twice.
+#        ./setup.sh browsers             sees that there are Chromium and Firefox for the page's tests
 set -eu
 cd "$(dirname "$0")"
 venv=${VENV:-.venv}
@@ -34,6 +35,21 @@ find_python() {
         fi
     done
 }
+
+if [ "$*" = browsers ]; then
+    for names in "chromium chromium-browser google-chrome" "firefox-esr firefox"; do
+        for name in $names; do
+            command -v "$name" >/dev/null && continue 2
+        done
+        if debian_root; then
+            # shellcheck disable=SC2086  # the names are words; the tests say what follows from none
+            (apt_install "the page is tested in ${names%% *}" $names) || true
+        else
+            say "no ${names%% *} here: install it, or the page's tests in it are skipped"
+        fi
+    done
+    exit
+fi
 
 version=$(java_version || true)
 if [ "${version:-0}" -lt 17 ]; then

@@ -1,11 +1,13 @@
 """What `train.py --explain` prints: a network's maps, with the tuple and its shapes after each."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from network.layers import Conv, Dense, Dropout, Flatten, MaxPool, Picture, Shape, Softmax
 from network.sequential import (
+    INPUT,
     Network,
     backward_places,
     input_shapes,
@@ -16,18 +18,26 @@ from network.sequential import (
 Named = tuple[str, Shape]  # an element of the tuple: its symbol and its shape; () for a number
 
 
-def table(network: Network, dtype: str) -> str:
-    """The chain of maps, the number of parameters, and the bytes that go to the reduce."""
+class Map(NamedTuple):
+    """One map of the chain: its layer's place, which way, what it computes, the tuple after it."""
+
+    place: int
+    back: bool
+    computed: str
+    after: list[Named]
+
+
+def maps(network: Network) -> list[Map]:
+    """The chain: the maps forward, then the maps backward."""
     names, shapes, named = value_names(network), input_shapes(network), named_shapes(network)
     values = [(name, _array(shape)) for name, shape in zip(names, shapes, strict=True)]
-    truth = ("y*", values[-1][1])
-    rows = [("-", "", _tuple([values[0], truth]))]
+    chain = []
     for place in range(len(network)):
         computed = f"{names[place + 1]} = {_forward(network, names, place)}"
-        rows.append((str(len(rows)), computed, _tuple([*values[: place + 2], truth])))
+        after = [*values[: place + 2], ("y*", values[-1][1])]
+        chain.append(Map(place, False, computed, after))
     gradients: list[Named] = []
     for place in backward_places(network):
-        rows.append((str(len(rows)), _backward(network, names, place), ""))
         if network[place].learns:
             own = 2 * _number(network, place) - 2
             gradients += [(f"d{name}", shape) for name, shape in reversed(named[own : own + 2])]
@@ -37,7 +47,16 @@ def table(network: Network, dtype: str) -> str:
         after = [*values[:place], ("E", ()), *gradients, *delta, ("Acc", ())]
         if place == backward_places(network)[-1]:
             after = [("E", ()), *gradients, ("Acc", ()), ("1", ())]
-        rows[-1] = (*rows[-1][:2], _tuple(after))
+        chain.append(Map(place, True, _backward(network, names, place), after))
+    return chain
+
+
+def table(network: Network, dtype: str) -> str:
+    """The chain of maps, the number of parameters, and the bytes that go to the reduce."""
+    before = [("x", _array(INPUT)), ("y*", _array(input_shapes(network)[-1]))]
+    rows = [("-", "", _tuple(before))]
+    for number, (_, _, computed, after) in enumerate(maps(network), start=1):
+        rows.append((str(number), computed, _tuple(after)))
     width = [max(len(row[column]) for row in rows) for column in range(2)]
     lines = [f"{m:>{width[0]}}  {computed:<{width[1]}}  {after}" for m, computed, after in rows]
     return "\n".join([*lines, "", *_sizes(network, dtype)])

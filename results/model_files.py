@@ -104,6 +104,26 @@ def save_history(folder: str, history: Sequence[Epoch]) -> None:
     storage.write(storage.join(folder, HISTORY), text.getvalue().encode())
 
 
+def load_history(folder: str) -> list[Epoch]:
+    """Read history.csv; empty if there is none. Raises UserError if `train.py` did not write it."""
+    place = storage.join(folder, HISTORY)
+    if not storage.exists(place):
+        return []
+    try:
+        lines = csv.DictReader(io.StringIO(storage.read(place).decode()))
+        return [_epoch(line) for line in lines]
+    except (ValueError, TypeError, csv.Error):
+        raise UserError(f"{place}: not the history of a run; train the model again") from None
+
+
+def _epoch(line: dict[str, str]) -> Epoch:
+    values = {name: float(value) for name, value in line.items()}
+    whole = {name: int(values[name]) for name in ("epoch", "batch_size") if name in values}
+    if not all(math.isfinite(values.get(name, 0)) for name in ("cost", "accuracy")):
+        raise ValueError
+    return Epoch(**values | whole)  # type: ignore[arg-type]
+
+
 def save_json(folder: str, name: str, content: dict[str, Any]) -> None:
     """Write settings.json, or metrics."""
     storage.write(storage.join(folder, name), (json.dumps(content, indent=2) + "\n").encode())

@@ -46,6 +46,6 @@ def test_lint_refuses_a_large_file_unless_it_is_named(tmp_path, size, named, sta
     (tmp_path / ".venv/bin/lint-imports").symlink_to(shutil.which("true"))
     for words in (["init", "-q"], ["add", "film.gif"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    done = make(tmp_path, "lint", "PYTHON_HERE=true", f"LARGE={named}")
+    done = make(tmp_path, "lint", "PYTHON_HERE=true", "NPX=true", f"LARGE={named}")
     assert done.returncode == status, done.stderr
     assert ("larger than 600 KB: film.gif" in done.stdout) == (status != 0)

@@ -1,0 +1,167 @@
+// Numbers as pictures: cells of ink, or of red and blue, that say their number when pointed at.
+
+// An element with properties and children; text is only ever text, never markup.
+export function make(tag, properties, ...children) {
+  const element = Object.assign(document.createElement(tag), properties);
+  element.append(...children);
+  return element;
+}
+
+export function say(number) {
+  const small = number !== 0 && (Math.abs(number) < 0.001 || Math.abs(number) >= 1e5);
+  const text = small ? number.toExponential(2) : number.toPrecision(3);
+  return number === 0 ? "0" : text.replaceAll("-", "\u2212");
+}
+
+// How an array of this shape lies in cells: tiles of height x width, with tile t's p-th cell the
+// array's cell(t, p)-th number.
+export function cellsOf(shape) {
+  const wide = Math.ceil(Math.sqrt(shape[0]));
+  const [tiles, height, width] = shape.length === 3 ? shape : [1, Math.ceil(shape[0] / wide), wide];
+  const count = shape.reduce((a, b) => a * b);
+  return { shape, tiles, height, width, count, cell: (t, p) => t * height * width + p };
+}
+
+// The weights into each unit, lying as its input does; the weights of each filter and channel.
+export function weightCells({ kind, input, output, side }, from) {
+  if (kind === "conv") {
+    const shape = [output[0], input[0], side, side];
+    return { ...cellsOf([output[0] * input[0], side, side]), shape };
+  }
+  const [units, before] = [output[0], cellsOf(from)];
+  const cell = (t, p) => {
+    const i = before.cell(t % before.tiles, p);
+    return i < before.count ? i * units + Math.floor(t / before.tiles) : Number.NaN;
+  };
+  const [shape, tiles, count] = [[before.count, units], units * before.tiles, units * before.count];
+  return { ...before, shape, tiles, count, cell };
+}
+
+const palette = {}; // red, green and blue of the page's colours
+export function readPalette() {
+  const style = getComputedStyle(document.documentElement);
+  for (const name of ["paper", "ink", "red", "blue"]) {
+    const pairs = style.getPropertyValue(`--${name}`).match(/\w\w/g);
+    palette[name] = pairs.map((two) => Number.parseInt(two, 16));
+  }
+}
+
+// Paints values on a canvas, a pixel a cell; `ink` tells that none is negative. Returns, for each
+// pixel, the place of its value in the array, -1 where there is none, and the end of the scale.
+export function paint(canvas, values, cells, ink) {
+  const across = Math.ceil(Math.sqrt(cells.tiles));
+  const joint = Number(cells.tiles > 1);
+  const [high, wide] = [cells.height + joint, cells.width + joint];
+  canvas.height = Math.ceil(cells.tiles / across) * high - joint;
+  canvas.width = across * wide - joint;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, canvas.height);
+  const { paper, red, blue } = palette;
+  const plus = ink ? palette.ink : red;
+  const largest = values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  const scale = ink ? Math.max(largest, 1) : largest || 1;
+  const places = Int32Array.from({ length: canvas.width * canvas.height }, (_, q) => {
+    const [row, column] = [Math.floor(q / canvas.width), q % canvas.width];
+    const [r, s] = [row % high, column % wide];
+    const t = Math.floor(row / high) * across + Math.floor(column / wide);
+    if (r >= cells.height || s >= cells.width || t >= cells.tiles) return -1;
+    const i = cells.cell(t, r * cells.width + s);
+    if (!(i < cells.count)) return -1; // the last row of a square that is not full
+    const [share, end] = [Math.abs(values[i]) / scale, values[i] < 0 ? blue : plus];
+    for (let k = 0; k < 3; k++) image.data[4 * q + k] = paper[k] + (end[k] - paper[k]) * share;
+    image.data[4 * q + 3] = 255;
+    return i;
+  });
+  context.putImageData(image, 0, 0);
+  return [places, scale];
+}
+
+// An image of 784 pixels, small and mute.
+export function thumb(x) {
+  const canvas = make("canvas", { className: "thumb" });
+  paint(canvas, x, cellsOf([1, 28, 28]), true);
+  return canvas;
+}
+
+// Where a pointer is on an element, across and down, from 0 to 1; and what is at most `most`.
+export function pointerOn(element, event) {
+  const { left, top, width, height } = element.getBoundingClientRect();
+  return [(event.clientX - left) / width, (event.clientY - top) / height];
+}
+export const clamp = (value, most) => Math.max(0, Math.min(value, most));
+
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+
+// Which way an arrow key goes, as [x, y]; the page does not scroll. Undefined for other keys.
+export function arrow(event) {
+  if (event.key in ARROWS) event.preventDefault();
+  return ARROWS[event.key];
+}
+
+// A picture under its name, with a line below. explain(i) is what that says of number i when one
+// points at it, or goes there by the arrow keys; pick(i) is done at a click or Enter.
+export function picture(label, { ink = false, explain, pick } = {}) {
+  const canvas = make("canvas", { tabIndex: 0, role: "img", ariaLabel: label });
+  const [mark, line] = [make("i", { hidden: true }), make("output")];
+  const frame = make("div", { className: pick ? "frame pick" : "frame" }, canvas, mark);
+  let [values, places, scale, at] = [[], [], 1, [0, 0]];
+  const place = () => places[at[1] * canvas.width + at[0]];
+
+  function rest() {
+    mark.hidden = true;
+    line.value = `${ink ? "0" : say(-scale)} to ${say(scale)}`;
+  }
+  function point(to) {
+    const { width, height } = canvas;
+    at = [clamp(to[0], width - 1), clamp(to[1], height - 1)];
+    mark.hidden = place() < 0;
+    if (mark.hidden) return rest();
+    const [left, top] = [at[0] / width, at[1] / height];
+    const inset = [top, 1 - left - 1 / width, 1 - top - 1 / height, left];
+    mark.style.inset = inset.map((part) => `${100 * part}%`).join(" ");
+    line.value = explain ? explain(place()) : say(values[place()]);
+  }
+  const choose = () => place() >= 0 && pick?.(place());
+  canvas.onpointermove = canvas.onpointerdown = (event) => {
+    const [x, y] = pointerOn(canvas, event);
+    point([Math.floor(x * canvas.width), Math.floor(y * canvas.height)]);
+  };
+  canvas.onpointerleave = canvas.onblur = rest;
+  canvas.onclick = choose;
+  canvas.onkeydown = (event) => {
+    const move = arrow(event);
+    if (move) point([at[0] + move[0], at[1] + move[1]]);
+    if (event.key === "Enter") choose();
+  };
+  const show = (shown, cells) => {
+    values = shown;
+    [places, scale] = paint(canvas, values, cells, ink);
+    rest();
+  };
+  const element = make("figure", {}, make("b", {}, label), frame, make("figcaption", {}, line));
+  return { element, show };
+}
+
+// A curve through [number, value]s, which says the one under the pointer or the arrow keys.
+export function curve(label, points, text) {
+  const top = Math.max(...points.map(([, value]) => value)) || 1;
+  const last = Math.max(points.length - 1, 1);
+  const places = points.map(([, value], k) => [(k / last) * 300, 120 - (value / top) * 120]);
+  const frame = document.getElementById("curve").content.cloneNode(true).firstElementChild;
+  const [, drawn, dot] = frame.children;
+  frame.setAttribute("aria-label", label);
+  drawn.setAttribute("points", places.join(" "));
+  const line = make("output");
+  let at = 0;
+  const show = (k) => {
+    at = clamp(k, points.length - 1);
+    ["cx", "cy"].forEach((axis, k) => { dot.setAttribute(axis, places[at][k]); });
+    line.value = text(...points[at]);
+  };
+  frame.onpointermove = (event) =>
+    show(Math.round(((pointerOn(frame, event)[0] * 312 - 6) / 300) * last));
+  frame.onkeydown = (event) => show(at + (arrow(event)?.[0] ?? 0));
+  show(last);
+  const caption = make("figcaption", {}, line);
+  return make("figure", { className: "curve" }, make("b", {}, label), frame, caption);
+}

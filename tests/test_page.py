@@ -1,0 +1,578 @@
+"""The page to look inside a network: put together, and then played with in real browsers."""
+
+import base64
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import nn_math
+import predict
+import train
+from images import offline_digits, own
+from network.sequential import batch_tuple, initial_parameters, read
+from results import page
+from results.model_files import Epoch, Trained
+from runtime.modules import pack
+
+ROOT = Path(__file__).parent.parent
+PARTS = ROOT / "results" / "page"
+NASTY = "<img src=x onerror=alert(1)>"
+CONVOLUTIONS = "conv 3 5, relu, maxpool 2, conv 4 3, tanh, maxpool 2, dense 9, relu, dense, softmax"
+HISTORY = [Epoch(1, 0.3, 0.5, 100, 1.0), Epoch(2, 0.2, 0.9, 100, 1.0)]
+
+in_browsers = pytest.mark.browser
+# Where Playwright has no command for the other: fingers, colour schemes.
+in_chromium = pytest.mark.parametrize("browser", ["chromium"], indirect=True)
+
+
+def learned(few_images, text="dense 64, sigmoid, dense, sigmoid", steps=600) -> Trained:
+    """A network for ten digits after some steps on the few images."""
+    network = read(text, 10)
+    X, y_true = few_images[0] / 255, np.eye(10)[few_images[1]]
+    parameters = initial_parameters(network, 1, "float64")
+    for step in range(steps):
+        rows = np.arange(10 * step, 10 * step + 10) % len(X)
+        _, *gradients, _, n = batch_tuple(network, parameters, X[rows], y_true[rows], (1,))
+        parameters = moved(parameters, gradients, n, 2.0)
+    return Trained(
+        network, tuple(p.astype("float32") for p in parameters), list(range(10)), HISTORY
+    )
+
+
+def moved(parameters, gradients, n, alpha) -> tuple:
+    """The parameters after a step; the gradients come from the last layer to the first, B and W."""
+    by_layer = zip(gradients[1::2][::-1], gradients[::2][::-1], strict=True)
+    flat = [gradient for pair in by_layer for gradient in pair]
+    return tuple(p - alpha * g / n for p, g in zip(parameters, flat, strict=True))
+
+
+def write(folder, trained, few_images, name="MNIST", alpha=0.1) -> str:
+    """network.html with 100 of the few images, and 50 more; returns where it is, as a URL."""
+    images = zip(few_images[0].astype("float32") / 255, few_images[1], strict=True)
+    answers = [predict.Answer(x, x[:10], 0.0, int(truth)) for x, truth in images]
+    page.save(str(folder), trained, answers[:100], answers[100:150], name, alpha)
+    return (folder / page.PAGE).as_uri()
+
+
+@pytest.fixture(scope="module")
+def trained(few_images) -> Trained:
+    return learned(few_images)
+
+
+@pytest.fixture(scope="module")
+def url(trained, few_images, tmp_path_factory) -> str:
+    return write(tmp_path_factory.mktemp("page"), trained, few_images)
+
+
+# --- without a browser -----------------------------------------------------------------------
+
+
+def test_scoring_writes_the_page_unless_told_not_to(
+    spark, small_mnist, without_figures, tmp_path, capsys
+):
+    places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path / "plots")]
+    assert train.main(["--data", small_mnist, "--epochs", "2", *places]) == 0
+    assert predict.main([*places, "--no-page"]) == 0
+    assert not (tmp_path / "plots" / "network.html").exists()
+    assert predict.main(places) == 0
+    written = tmp_path / "plots" / "network.html"
+    assert str(written) in capsys.readouterr().out
+    assert 100_000 < written.stat().st_size <= 1_500_000
+    assert len(re.findall(r'"pixels"', written.read_text())) > 60
+
+
+def test_a_network_that_the_page_cannot_show_is_scored_as_before(
+    spark, small_mnist, without_figures, tmp_path, capsys, monkeypatch
+):
+    places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path / "plots")]
+    assert train.main(["--data", small_mnist, "--epochs", "1", *places]) == 0
+    monkeypatch.setattr(page, "KINDS", page.KINDS - {"sigmoid"})
+    assert predict.main(places) == 0
+    said = capsys.readouterr().out
+    assert "no page to look inside the network: it cannot show layers of the kind sigmoid" in said
+    assert "accuracy" in said
+    assert not (tmp_path / "plots" / "network.html").exists()
+
+
+def test_a_network_too_large_for_a_page_gets_none():
+    network = read("dense 6000, sigmoid, dense, sigmoid", 10)
+    parameters = initial_parameters(network, 1)
+    assert "4,770,010" in page.why_not(Trained(network, parameters, list(range(10)), []))
+
+
+def test_the_page_knows_every_kind_of_layer_that_there_is():
+    text = f"{CONVOLUTIONS.replace('dense 9', 'dropout 0.5, flatten, dense 9, sigmoid')}"
+    network = read(text, 10)
+    assert page.why_not(Trained(network, initial_parameters(network, 1), [], [])) is None
+    mathematics = (PARTS / "mathematics.js").read_text()
+    for kind in page.KINDS:
+        assert re.search(rf"^  {kind}:", mathematics, re.MULTILINE), kind
+
+
+def test_the_parts_are_small():
+    lines = {part.name: len(part.read_text().splitlines()) for part in PARTS.iterdir()}
+    assert sum(lines.values()) <= 1000
+    assert lines["mathematics.js"] <= 150
+
+
+def test_the_page_is_made_from_a_zip_too(tmp_path):
+    pack(tmp_path / "modules.zip")
+    program = "from results import page; print(len(page.page({})), page.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "modules.zip")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    length, file = done.stdout.split()
+    assert int(length) > 30_000
+    assert "modules.zip" in file
+
+
+def test_what_is_in_the_data_cannot_become_markup():
+    text = page.page({"name": "</script><img src=x onerror=alert(1)>"})
+    assert "<img" not in text
+    assert text.count("</script>") == 2
+
+
+# --- in browsers -----------------------------------------------------------------------------
+
+COMMANDS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome"),
+    "firefox": ("firefox-esr", "firefox"),
+}
+CHROMIUM_OPTIONS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+# Playwright would set these, and Firefox's ESR does not know how.
+AS_IT_IS = dict.fromkeys(("color_scheme", "reduced_motion", "forced_colors", "contrast"), "null")
+
+
+@pytest.fixture(scope="module", params=COMMANDS)
+def browser(request):
+    """Each browser in turn, with an empty profile of its own."""
+    found = [path for path in map(shutil.which, COMMANDS[request.param]) if path]
+    if not found:
+        reason = f"no {request.param} here; `make browsers` installs it on Debian and Ubuntu"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        if request.param == "chromium":
+            options = {"args": CHROMIUM_OPTIONS.split()}
+        else:
+            options = {"channel": "moz-firefox"}  # any Firefox, not only Playwright's own
+        kind = getattr(playwright, request.param)
+        browser = kind.launch(executable_path=found[0], timeout=120_000, **options)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser):
+    """Opens the page; in the end nothing else was asked for, and nothing went wrong."""
+    contexts, asked, wrong = [], [], []
+
+    def visit(url: str, width: int = 1440, **options):
+        if browser.browser_type.name == "firefox":
+            options = AS_IT_IS | options
+        context = browser.new_context(viewport={"width": width, "height": 900}, **options)
+        contexts.append(context)
+        tab = context.new_page()
+        tab.set_default_timeout(60_000)
+        tab.on("request", lambda request: asked.append(request.url))
+        tab.on("pageerror", lambda error: wrong.append(str(error)))
+        tab.on("console", lambda line: wrong.append(line.text) if line.type == "error" else None)
+        tab.on("dialog", lambda dialog: wrong.append(dialog.message) or dialog.dismiss())
+        tab.goto(url)
+        return tab
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert wrong == []
+
+
+def sees(tab) -> np.ndarray:
+    """The 784 pixels in the chain, 0 to 255."""
+    pixels = tab.evaluate("() => Array.from(network.now().image.x)")
+    return np.array(pixels) * 255
+
+
+def relative_error(found, expected) -> float:
+    """The largest difference, as a share of the largest number."""
+    found = np.asarray(found).reshape(np.shape(expected))
+    return np.abs(found - expected).max() / np.abs(expected).max()
+
+
+@in_browsers
+def test_outputs_are_those_of_predict(visit, url, trained, few_images):
+    tab = visit(url)
+    Y = tab.evaluate(
+        "() => network.images.slice(0, 100).map(({ x }) =>"
+        " Array.from(network.forward(network.layers, network.trained, x).at(-1)))"
+    )
+    X = (few_images[0][:100] / 255).astype("float32")
+    expected = predict.predict(trained, X)
+    np.testing.assert_allclose(Y, expected, atol=1e-5)
+    for k in (3, 60):
+        tab.click(f"#gallery button >> nth={k}")
+        best, runner_up = np.argsort(-expected[k])[:2]
+        said = tab.text_content("#answer")
+        assert re.fullmatch(rf"The answer is {best} \(.*\), then {runner_up} \(.*\)\.", said)
+        assert sees(tab) == pytest.approx(few_images[0][k], abs=1e-9)
+
+
+@in_browsers
+@pytest.mark.parametrize("text", ["dense 64, sigmoid, dense, sigmoid", CONVOLUTIONS])
+def test_gradients_are_those_of_the_program(visit, few_images, tmp_path, text):
+    started = learned(few_images, text, steps=1)
+    tab = visit(write(tmp_path, started, few_images))
+    sums = tab.evaluate(
+        """() => {
+            const { layers, trained, images, addImage, emptySums } = network;
+            const text = (A) => {
+                const bytes = Array.from(new Uint8Array(Float32Array.from(A).buffer));
+                return btoa(bytes.map((byte) => String.fromCharCode(byte)).join(""));
+            };
+            return images.slice(0, 10).map((image) => {
+                const { E, Acc, d } = addImage(emptySums(trained), layers, trained, image);
+                const texts = Object.entries(d).map(([name, A]) => [name, text(A)]);
+                return { E, Acc, d: Object.fromEntries(texts) };
+            });
+        }"""
+    )
+    exact = tuple(p.astype("float64") for p in started.parameters)
+    for k, found in enumerate(sums):
+        X, y_true = few_images[0][k : k + 1] / 255, np.eye(10)[few_images[1][k : k + 1]]
+        E, *gradients, Acc, _ = batch_tuple(started.network, exact, X, y_true, (1,))
+        assert found["E"] == pytest.approx(E, rel=1e-5)
+        assert found["Acc"] == Acc
+        learners = len(gradients) // 2
+        names = [f"{kind}{number}" for number in range(learners, 0, -1) for kind in "BW"]
+        for name, gradient in zip(names, gradients, strict=True):
+            in_page = np.frombuffer(base64.b64decode(found["d"][name]), "<f4")
+            assert relative_error(in_page, gradient) < 1e-5, (k, name)
+
+
+@in_browsers
+def test_steps_by_hand_are_those_of_numpy_and_reset_undoes_them(visit, url, trained, few_images):
+    tab = visit(url)
+    theta = nn_math.Parameters(*(p.astype("float64") for p in trained.parameters))
+    X, y_true = few_images[0][:10] / 255, np.eye(10)[few_images[1][:10]]
+    costs = []
+    for _ in range(5):
+        H_hat = X @ theta.W1 + theta.B1
+        H = 1 / (1 + np.exp(-H_hat))
+        Y = 1 / (1 + np.exp(-(H @ theta.W2 + theta.B2)))
+        costs.append(((Y - y_true) ** 2).sum() / 20)
+        dB2 = (Y - y_true) * Y * (1 - Y)
+        dB1 = dB2 @ theta.W2.T * H * (1 - H)
+        gradients = X.T @ dB1, dB1.sum(axis=0), H.T @ dB2, dB2.sum(axis=0)
+        theta = nn_math.Parameters(
+            *(a - 0.1 * d / 10 for a, d in zip(theta, gradients, strict=True))
+        )
+        tab.click("#step")
+    found = tab.evaluate(
+        "() => Object.entries(network.now().theta).map(([name, A]) => [name, Array.from(A)])"
+    )
+    for name, values in found:
+        np.testing.assert_allclose(values, getattr(theta, name).ravel(), atol=1e-5)
+    before = tab.text_content("#outcome tr:first-child td:nth-of-type(1)")
+    now = tab.text_content("#outcome tr:first-child td:nth-of-type(2)")
+    assert float(before) == pytest.approx(costs[-1], rel=0.01)
+    assert float(now) < float(before)
+    assert tab.locator("#moved").is_visible()
+    tab.click("#reset")
+    assert tab.evaluate("() => network.now().theta === network.trained")
+    assert not tab.locator("#moved").is_visible()
+
+
+@in_browsers
+def test_fifty_steps_can_be_stopped(visit, url):
+    tab = visit(url)
+    tab.click("#many")
+    tab.click("#stop")
+    tab.locator("#stop[disabled]").wait_for()
+    last = tab.text_content("#costs output")
+    assert 1 <= int(re.search(r"after (\d+) steps", last)[1]) < 50
+    tab.wait_for_timeout(300)
+    assert tab.text_content("#costs output") == last
+
+
+@in_browsers
+def test_the_sum_does_not_depend_on_the_partitions(visit, url):
+    tab = visit(url)
+    totals = []
+    for partitions in ("1", "2", "8"):
+        tab.select_option("#partitions", partitions)
+        parts = tab.locator("#parts > li")
+        assert parts.count() == int(partitions)
+        assert tab.locator("#parts canvas").count() == 10
+        totals.append(parts.last.locator("p").last.text_content())
+        assert "203,572 bytes" not in totals[-1]
+    assert len(set(totals)) == 1
+    # 50,890 parameters and E, Acc, n, four bytes each
+    assert "50,893 numbers, 203,572 bytes" in parts.first.text_content()
+
+
+@in_browsers
+def test_the_boxes_of_the_articles_network_are_the_readmes_maps(visit, few_images, tmp_path):
+    network = read("dense 64, sigmoid, dense, sigmoid", 2)
+    article = Trained(network, initial_parameters(network, 1), [0, 1], HISTORY)
+    keep = few_images[1] < 2
+    tab = visit(write(tmp_path, article, (few_images[0][keep], few_images[1][keep])))
+    rows = re.findall(r"^\| (\d) \| (.*) \| (\(.*\)) \|$", (ROOT / "README.md").read_text(), re.M)
+    assert [row[0] for row in rows] == list("12345678")
+    boxes = tab.locator("#chain > li")
+    assert boxes.count() == 9
+    for box, (number, computes, after) in zip(boxes.all()[1:], rows, strict=True):
+        assert box.locator("h3").text_content() == f"map {number}"
+        assert box.locator(".tuple").text_content() == after.replace("\\", "")
+        formula = computes.replace("\\", "").replace("E = 1/2 Σ (Y - y*)²", "E")
+        assert box.locator(".best").first.text_content() == formula
+    tab.locator("#chain .pick canvas").first.click()
+    assert re.match(r"What goes into H\^\[\d+\]", tab.text_content("#unit h3"))
+    tab.locator("#chain .back canvas").first.hover()
+    said = tab.locator("#chain .back output").first.text_content()
+    assert said.startswith("dB2[") and "(Y - y*) · sigmoid'(Y^)" in said
+
+
+@in_browsers
+def test_a_network_with_convolutions_has_a_box_for_each_map(visit, few_images, tmp_path):
+    tab = visit(write(tmp_path, learned(few_images, CONVOLUTIONS, 1), few_images))
+    assert tab.locator("#chain > li:not(.back)").count() == 13  # with the image, picture, flatten
+    assert tab.locator("#chain > .back").count() == 11
+    tab.locator("#chain .pick canvas").first.click(position={"x": 20, "y": 20})
+    assert re.match(r"What goes into H1\^\[0, \d+, \d+\]", tab.text_content("#unit h3"))
+    assert tab.locator("#unit canvas").count() == 3
+
+
+# Digits as lines from point to point, in a square of side 100.
+LINES = {
+    0: "50,0 20,15 10,50 20,85 50,100 80,85 90,50 80,15 50,0",
+    1: "35,20 55,0 50,100",
+    2: "10,25 30,0 70,5 85,30 10,100 90,95",
+    3: "15,5 70,0 80,25 40,45 85,70 60,100 10,90",
+    4: "30,0 10,55 90,50 / 75,10 65,100",
+    5: "80,0 25,5 20,40 70,50 80,80 50,100 10,90",
+    6: "70,0 30,40 20,80 50,100 80,80 60,55 25,70",
+    7: "10,5 90,0 40,100 / 30,50 80,50",
+    8: "50,45 20,20 50,0 80,20 50,45 15,75 50,100 85,75 50,45",
+    9: "80,30 50,50 20,25 50,0 80,25 70,100",
+}
+# Size, left and top as shares of the pad, and the pen.
+PLACES = [
+    (0.75, 0.12, 0.12, 0.12),
+    (0.4, 0.5, 0.1, 0.16),
+    (0.55, 0, 0.4, 0.08),
+    (0.3, 0.3, 0.6, 0.2),
+]
+
+
+def strokes_of(digit) -> list[list[tuple[float, float]]]:
+    return [
+        [tuple(float(part) / 100 for part in point.split(",")) for point in stroke.split()]
+        for stroke in LINES[digit].split("/")
+    ]
+
+
+def draw(tab, strokes, size=0.7, left=0.15, top=0.15) -> None:
+    box = tab.locator("#pad").bounding_box()
+    for stroke in strokes:
+        for number, (x, y) in enumerate(stroke):
+            tab.mouse.move(
+                box["x"] + box["width"] * (left + size * x),
+                box["y"] + box["height"] * (top + size * y),
+            )
+            if number == 0:
+                tab.mouse.down()
+        tab.mouse.up()
+
+
+def difference(found, expected) -> float:
+    """The mean difference of two images; where the centre of mass lies between two pixels, so that
+    a breath decides which of them goes into the middle, either of them will do."""
+    found, expected = found.reshape(28, 28), expected.reshape(28, 28).astype(float)
+    centre = [(places * expected).sum() / expected.sum() for places in np.indices((28, 28))]
+    shifts = [(-1, 0, 1) if abs(abs(place - 14) - 0.5) < 0.1 else (0,) for place in centre]
+    return min(
+        np.abs(np.roll(found, (down, right), (0, 1)) - expected).mean()
+        for down in shifts[0]
+        for right in shifts[1]
+    )
+
+
+@in_browsers
+def test_a_drawing_is_seen_as_own_images_sees_a_picture_of_it(visit, url, trained, tmp_path):
+    tab = visit(url)
+    differences, seen = [], []
+    for digit in LINES:
+        for size, left, top, pen in PLACES:
+            tab.locator("#pen").evaluate(f"element => {{ element.value = {pen}; }}")
+            draw(tab, strokes_of(digit), size, left, top)
+            picture = tab.locator("#pad").evaluate("pad => pad.toDataURL()")
+            file = tmp_path / f"{digit}.png"
+            file.write_bytes(base64.b64decode(picture.partition(",")[2]))
+            seen.append((sees(tab), own.read_digit(file)[0]))
+            differences.append(difference(*seen[-1]))
+            tab.click("#clear")
+    assert len(differences) == 40
+    assert max(differences) <= 6
+    drawn, pictures = (np.stack(images) / 255 for images in zip(*seen, strict=True))
+    answers = [predict.predict(trained, X).argmax(axis=1) for X in (drawn, pictures)]
+    assert (answers[0] == answers[1]).sum() >= 39
+
+
+@in_browsers
+def test_undo_clear_and_the_truth_of_a_drawing(visit, url, few_images):
+    tab = visit(url)
+    assert tab.locator("#undo").is_disabled() and tab.locator("#clear").is_disabled()
+    draw(tab, strokes_of(4)[:1])
+    one_stroke = sees(tab)
+    assert tab.locator("#no-truth").is_visible()
+    tab.click("#truths button >> nth=4")
+    assert not tab.locator("#no-truth").is_visible()
+    assert "E = 1/2 Σ (Y - y*)²" in tab.locator("#chain .back").first.text_content()
+    draw(tab, strokes_of(4)[1:])
+    assert not np.array_equal(sees(tab), one_stroke)
+    assert not tab.locator("#no-truth").is_visible()  # it is still the same drawing
+    tab.click("#undo")
+    np.testing.assert_array_equal(sees(tab), one_stroke)
+    tab.click("#clear")
+    np.testing.assert_allclose(sees(tab), few_images[0][0], atol=1e-9)
+    draw(tab, strokes_of(1))
+    assert tab.locator("#no-truth").is_visible()  # of a new drawing nobody has said what it is
+
+
+@in_browsers
+def test_everything_goes_by_keyboard(visit, url):
+    tab = visit(url)
+    tab.keyboard.press("Tab")
+    assert tab.evaluate("() => document.activeElement.id") == "pad"
+    tab.keyboard.press(" ")
+    for _ in range(12):
+        tab.keyboard.press("ArrowDown")
+    tab.keyboard.press(" ")
+    drawn = sees(tab).reshape(28, 28) > 64
+    assert drawn.any(axis=1).sum() == pytest.approx(20, abs=1)
+    assert drawn.any(axis=0).sum() < 8  # a vertical line
+    tab.keyboard.press("Control+z")
+    assert tab.locator("#undo").is_disabled()
+    for selector, key in (("#truths button >> nth=3", "Enter"), ("#step", "Enter")):
+        tab.locator(selector).focus()
+        tab.keyboard.press(key)
+    assert tab.locator("#moved").is_visible()
+    tab.locator("#chain .pick canvas").first.focus()
+    tab.keyboard.press("ArrowRight")
+    said = tab.locator("#chain figure:has(.pick) output").first.text_content()
+    assert said.startswith("H^[1] = x W1 + B1 = ")
+    tab.keyboard.press("Enter")
+    assert tab.text_content("#unit h3").startswith("What goes into H^[1]")
+    unnamed = tab.evaluate(
+        """() => [...document.querySelectorAll("button, input, select, canvas[tabindex]")]
+            .filter((e) => !(e.textContent || e.ariaLabel || e.getAttribute("aria-label")
+                || e.labels?.length)).map((e) => e.outerHTML)"""
+    )
+    assert unnamed == []
+
+
+@in_browsers
+@in_chromium
+def test_a_finger_draws_and_does_not_scroll(visit, url):
+    tab = visit(url, width=375, has_touch=True, is_mobile=True)
+    touch = tab.context.new_cdp_session(tab)
+    box = tab.locator("#pad").bounding_box()
+    x, y = box["x"] + 100, box["y"]
+    for kind, depth in (("touchStart", 240), ("touchMove", 150), ("touchMove", 40)):
+        points = [{"x": x, "y": y + depth}]
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+    drawn = sees(tab).reshape(28, 28) > 64
+    assert drawn.any(axis=1).sum() == pytest.approx(20, abs=1)
+    assert tab.evaluate("() => scrollY") == 0
+
+
+@in_browsers
+@pytest.mark.parametrize("text", ["dense 64, sigmoid, dense, sigmoid", CONVOLUTIONS])
+def test_nothing_overflows_a_phone(visit, few_images, tmp_path, text):
+    tab = visit(write(tmp_path, learned(few_images, text, 1), few_images), width=375)
+    tab.locator("#chain .pick canvas").first.click()
+    tab.click("#step")
+    too_wide = tab.evaluate(
+        """() => [...document.querySelectorAll("body *")]
+            .filter((e) => e.getBoundingClientRect().right > 376).map((e) => e.outerHTML)"""
+    )
+    assert too_wide == []
+    assert tab.evaluate("() => document.documentElement.scrollWidth") <= 375
+
+
+@in_browsers
+def test_a_data_sets_name_stays_text(visit, trained, few_images, tmp_path):
+    tab = visit(write(tmp_path, trained, few_images, NASTY))
+    assert NASTY in tab.text_content("#about")
+    assert NASTY in tab.title()
+    assert tab.locator("img").count() == 0
+
+
+@in_browsers
+@pytest.mark.parametrize("name, said", [(offline_digits.NAME, True), ("MNIST", False)])
+def test_offline_digits_are_not_called_mnist(visit, trained, few_images, tmp_path, name, said):
+    tab = visit(write(tmp_path, trained, few_images, name))
+    assert tab.locator("#warning").is_visible() == said
+    assert "not MNIST" in tab.text_content("#warning")
+
+
+@in_browsers
+def test_the_page_can_ask_for_nothing(visit, browser, url):
+    asked = []
+
+    class Asked(BaseHTTPRequestHandler):
+        def do_GET(self):  # noqa: N802, the name that the server calls
+            asked.append(self.path)
+
+    server = HTTPServer(("127.0.0.1", 0), Asked)
+    Thread(target=server.serve_forever, daemon=True).start()
+    place = f"http://127.0.0.1:{server.server_port}/"
+    context = browser.new_context(**(AS_IT_IS if browser.browser_type.name == "firefox" else {}))
+    tab = context.new_page()
+    tab.goto(url)
+    tried = tab.evaluate(
+        """(place) => new Promise((done) => {
+            const image = new Image();
+            image.onerror = () => fetch(place).then(() => done("fetched"), () => done("refused"));
+            image.onload = () => done("loaded");
+            image.src = place;
+        })""",
+        place,
+    )
+    context.close()
+    server.shutdown()
+    assert (tried, asked) == ("refused", [])
+
+
+@in_browsers
+@in_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_colour_schemes_can_be_read(visit, url, scheme):
+    tab = visit(url, color_scheme=scheme)
+    with Image.open(io.BytesIO(tab.screenshot())) as shot:
+        grey = np.asarray(shot.convert("L"))
+    assert (np.median(grey) > 200) == (scheme == "light")
+    assert np.percentile(grey, 99.9) - np.percentile(grey, 0.1) > 180

@@ -3,6 +3,8 @@
 # make test-all   also those that take longer: a cluster, failures, 10,000 broken files (twenty minutes)
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
+# make hadoop-demo   the same on HDFS and YARN on this machine; needs Maven (mvn)
+# make test-hadoop   the tests on HDFS, YARN and S3 (eight minutes); needs Maven (mvn)
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
 # make docs/arguments.md   the page of all arguments, from what --help says
 # make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu
@@ -16,7 +18,8 @@ NPX := npx
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
 
-.PHONY: modules.zip docs/arguments.md browsers run test test-all test-spark-3.5 cluster-demo lint bench notebook clean
+.PHONY: modules.zip docs/arguments.md browsers run test test-all test-hadoop test-spark-3.5 cluster-demo \
+    hadoop-demo lint bench notebook clean
 
 run: .venv/program
 	@$(PYTHON_HERE) train.py --score $(ARGS)
@@ -25,7 +28,7 @@ test: .venv/tests
 	$(PYTHON_HERE) -m pytest -q $(ARGS)
 
 test-all: .venv/tests browsers
-	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) -m pytest -q -m "long or not long" $(ARGS)
+	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) -m pytest -q -m "not hadoop" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
 	.venv-spark-3.5/bin/python -m pytest -q $(ARGS)
@@ -41,6 +44,12 @@ browsers:
 
 cluster-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.demo $(ARGS)
+
+hadoop-demo: .venv/program
+	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)
+
+test-hadoop: .venv/tests
+	$(PYTHON_HERE) -m pytest -q -m hadoop $(ARGS)
 
 lint: .venv/tests
 	$(PYTHON_HERE) -m ruff check .

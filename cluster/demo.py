@@ -7,7 +7,6 @@ folder than the project's. In the end, whatever happens, they are stopped by the
 
 import argparse
 import os
-import shlex
 import signal
 import sys
 import tempfile
@@ -15,10 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import data_loader
-from cluster.processes import started, submit_command
+from cluster.processes import interrupted, show, submit_command
 from cluster.standalone import standalone_cluster
 from runtime import storage
-from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, whole_number
+from runtime.command_line import DATA_HELP, Parser, exit_status, whole_number
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -35,10 +34,6 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def _stopped(number: int, frame) -> None:
-    raise KeyboardInterrupt
-
-
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Show it; returns 0."""
@@ -46,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     place = data_loader.find_data(options.data)
     if place != "offline" and not storage.is_uri(place):
         place = os.path.abspath(place)
-    signal.signal(signal.SIGTERM, _stopped)
+    signal.signal(signal.SIGTERM, interrupted)
     folder = Path(tempfile.mkdtemp(prefix="cluster-demo-"))
     with standalone_cluster(folder, options.workers) as cluster:
         pids = " and ".join(str(worker.pid) for worker in cluster.workers)
@@ -54,12 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for script, own in (("train.py", training), ("predict.py", [])):
             words = ["--data", place, *own]
             command = submit_command(cluster.url, script, words, cluster.properties)
-            print(f"\n{folder}$ {shlex.join(command)}", flush=True)
-            with open(folder / f"{script}.log", "wb") as log:
-                with started(command, cwd=folder, stderr=log) as process:
-                    status = process.wait()
-            if status:
-                raise UserError(f"{script} ended with status {status}; logs are in {folder}")
+            show(command, folder)
     print(f"\nstopped the master and the workers; results and logs are in {folder}")
     return 0
 

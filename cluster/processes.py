@@ -3,11 +3,12 @@
 import contextlib
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from runtime.command_line import UserError
 
 PROJECT = Path(__file__).resolve().parent.parent
 SPARK_HOME = Path(pyspark.__file__).parent
-SECONDS_TO_START = 60
+SECONDS_TO_START = 120
 # Before the shell becomes the program, it leaves a watcher that reads from a pipe of this process.
 # The pipe closes when this process ends, by whatever means; the watcher then stops the program.
 WATCHED = (
@@ -36,15 +37,21 @@ LOOPBACK = Host()
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], host: Host = LOOPBACK, **how) -> Iterator[subprocess.Popen]:
+def started(
+    command: Sequence[str],
+    host: Host = LOOPBACK,
+    variables: Mapping[str, str] | None = None,
+    **how,
+) -> Iterator[subprocess.Popen]:
     """A process, the leader of a group: it is stopped with its group at the end of the block.
 
-    `how` is for Popen. The process is stopped even where this one is killed.
+    `variables` are added to its environment, `how` is for Popen. The process is stopped even where
+    this one is killed.
     """
     process = subprocess.Popen(
         ["sh", "-c", WATCHED, *host.entry, *command],
         stdin=subprocess.PIPE,
-        env=environment(host),
+        env={**environment(host), **(variables or {})},
         start_new_session=True,
         **how,
     )
@@ -57,6 +64,25 @@ def started(command: Sequence[str], host: Host = LOOPBACK, **how) -> Iterator[su
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=10)
         process.communicate()
+
+
+def interrupted(number: int, frame) -> None:
+    """The handler of SIGTERM that ends a demonstration as Ctrl-C does: its servers are stopped."""
+    raise KeyboardInterrupt
+
+
+def show(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> None:
+    """Print a command, run it in a folder and print what it says; its log goes into the folder.
+
+    Raises UserError if it fails.
+    """
+    print(f"\n{folder}$ {shlex.join(command)}", flush=True)
+    script = next(Path(word).name for word in command if word.endswith(".py"))
+    with open(folder / f"{script}.log", "ab") as log:
+        with started(command, variables=variables, cwd=folder, stderr=log) as process:
+            status = process.wait()
+    if status:
+        raise UserError(f"{script} ended with status {status}; logs are in {folder}")
 
 
 def wait_until_said(process: subprocess.Popen, log: Path, pattern: str) -> str:
@@ -84,12 +110,17 @@ def environment(host: Host = LOOPBACK) -> dict[str, str]:
 
 
 def submit_command(
-    url: str, script: str, words: Sequence[str], properties: Path | None = None
+    url: str,
+    script: str,
+    words: Sequence[str],
+    properties: Path | None = None,
+    options: Sequence[str] = (),
 ) -> list[str]:
     """The command that sends one of the project's scripts, or any other, to a master.
 
-    `properties` is the file with the secret that the master wants to hear, if it wants one.
+    `properties` is the file with the secret that the master wants to hear, if it wants one, and
+    `options` are more of spark-submit's own.
     """
     spark_submit = str(SPARK_HOME / "bin" / "spark-submit")
     shared = ["--properties-file", str(properties)] if properties else []
-    return [spark_submit, "--master", url, *shared, str(PROJECT / script), *words]
+    return [spark_submit, "--master", url, *shared, *options, str(PROJECT / script), *words]

@@ -55,8 +55,8 @@ def standalone_cluster(
             command = [str(SPARK_HOME / "bin" / "spark-class"), name, *shared, *words]
             output = running.enter_context(open(log, "wb"))
             # What executors write, and the sockets to their Python, are nobody else's either.
-            how = {"stdout": output, "stderr": subprocess.STDOUT, "umask": 0o077}
-            return running.enter_context(started(command, host, **how))
+            process = started(command, host, stdout=output, stderr=subprocess.STDOUT, umask=0o077)
+            return running.enter_context(process)
 
         log = folder / "master.log"
         master = server(log, "master.Master", master_host, [])

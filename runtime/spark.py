@@ -240,6 +240,9 @@ def _settings(name: str) -> SparkConf:
     if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":
         # Between Java and Python, TCP on loopback waits 40 ms for acknowledgements in each task.
         conf.setIfMissing("spark.python.unix.domain.socket.enabled", "true")
+        if master == "yarn":
+            # A container's own folder has a longer path than a socket may have.
+            conf.setIfMissing("spark.python.unix.domain.socket.dir", "/tmp")
     return conf
 
 

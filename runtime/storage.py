@@ -209,7 +209,8 @@ def _hadoop(place: str):
     """The Hadoop path of a URI and the file system that it lies in."""
     spark = _spark()
     path = spark._jvm.org.apache.hadoop.fs.Path(_as_hadoop_has_it(place))
-    return path, path.getFileSystem(spark._jsc.hadoopConfiguration())
+    system = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    return system.makeQualified(path), system  # hdfs:///folder names no host: the system does
 
 
 def _as_hadoop_has_it(uri: str) -> str:

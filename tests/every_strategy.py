@@ -9,6 +9,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train
+from runtime import storage
 from runtime.spark import spark_context
 
 
@@ -20,9 +21,10 @@ def main(data: str, folder: str) -> None:
         assert train.main([*words, *places, "--strategy", strategy]) == 0
 
 
-def parameters(folder: Path) -> dict[str, bytes]:
+def parameters(folder: Path | str) -> dict[str, bytes]:
     """What `main` has saved, by strategy."""
-    return {name: (folder / name / "parameters.npz").read_bytes() for name in train.STRATEGIES}
+    places = {name: f"{folder}/{name}/parameters.npz" for name in train.STRATEGIES}
+    return {name: storage.read(place) for name, place in places.items()}
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cluster.processes import LOOPBACK, Host, started, submit_command
@@ -15,22 +16,25 @@ LONG_EPOCHS = {
 }
 
 
-class Training:
-    """train.py, submitted to a cluster; what it prints is read as it comes."""
+class Submitted:
+    """A command that trains, as a process; what it prints is read as it comes."""
 
-    def __init__(self, cluster: Cluster, folder: Path, *words, host: Host = LOOPBACK):
-        self.cluster, self.folder, self.host = cluster, folder, host
-        self.words = [str(word) for word in words]
-        self.said = []
+    def __init__(
+        self,
+        command: Sequence[str],
+        folder: Path,
+        host: Host = LOOPBACK,
+        variables: Mapping[str, str] | None = None,
+    ):
+        self.command, self.folder, self.host, self.variables = command, folder, host, variables
+        self.said: list[str] = []
 
     def __enter__(self):
-        places = ["--model-dir", str(self.folder / "model"), "--plots-dir", str(self.folder)]
-        words, properties = [*self.words, *places], self.cluster.properties
-        command = submit_command(self.cluster.url, "train.py", words, properties)
         self.errors = open(self.folder / "errors.log", "ab")  # noqa: SIM115
         self.started = started(
-            command,
+            self.command,
             self.host,
+            self.variables,
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=self.errors,
@@ -52,8 +56,23 @@ class Training:
                 return
         raise AssertionError("".join(self.said))
 
+    def ended(self, status: int = 0):
+        """Wait for the end, which has to be of this exit status."""
+        self.said += self.process.stdout
+        assert self.process.wait(timeout=120) == status, "".join(self.said)
+
+
+class Training(Submitted):
+    """train.py, submitted to a standalone cluster, into folder/model."""
+
+    def __init__(self, cluster: Cluster, folder: Path, *words, host: Host = LOOPBACK):
+        places = ["--model-dir", folder / "model", "--plots-dir", folder]
+        words = [str(word) for word in (*words, *places)]
+        super().__init__(
+            submit_command(cluster.url, "train.py", words, cluster.properties), folder, host
+        )
+
     def end(self) -> bytes:
         """Wait for the end; gives the parameters that it came to."""
-        self.said += self.process.stdout
-        assert self.process.wait(timeout=120) == 0, "".join(self.said)
+        self.ended()
         return (self.folder / "model/parameters.npz").read_bytes()

@@ -14,13 +14,13 @@ import data_loader
 import nn_math
 import predict
 import train
-from cluster import demo
+from cluster import demo, hadoop_demo
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
-    for script in (train, predict, data_loader, demo)
+    for script in (train, predict, data_loader, demo, hadoop_demo)
 }
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
 KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
@@ -32,6 +32,8 @@ OF_OTHER_PROGRAMS = {
     "--properties",
     "--driver-memory",
     "--allow-root",
+    "--archives",
+    "--master",
 }
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -152,9 +154,10 @@ def test_every_make_target_named_is_in_the_makefile(page):
 @each_page
 def test_every_command_is_one_that_the_scripts_understand(page):
     for words in commands(page.read_text()):
-        if words[:2] in (["make", "run"], ["make", "cluster-demo"]):
+        demonstrations = {"run": train, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
+        if words[0] == "make" and words[1:2] and words[1] in demonstrations:
             told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]
-            parser = {"run": train, "cluster-demo": demo}[words[1]].arguments()
+            parser = demonstrations[words[1]].arguments()
             _, rest = parser.parse_known_args(shlex.split(" ".join(told).strip('"')))
             train.arguments().parse_args(rest)
         for script in SCRIPTS.keys() & set(words):

@@ -1,0 +1,129 @@
+"""What an epoch of `partitions` costs as a formula that says how far it carries.
+
+    .venv/bin/python benchmarks/scale.py --data FOLDER_OF_MNIST
+
+Epochs are timed on standalone clusters of 1, 2 and 4 executors of one core, in 8 to 512 partitions
+that hold 16 images each, and in as many that hold 120,000 together. The formula's constants are
+fitted to the runs with 1 and 2 executors; the runs with 4, which the fit has not seen, check it.
+The least time of all rounds counts: whatever else runs on the machine only adds to it.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import measure
+import numpy as np
+
+import data_loader
+import train
+from cluster.processes import environment, submit_command
+from cluster.standalone import standalone_cluster
+from epochs.partitions import partitions_epoch
+from epochs.sums import FAN_IN
+from images.blocks import split_into_blocks
+from runtime.spark import spark_context
+
+EXECUTORS, PARTITIONS, FEW, MANY = (1, 2, 4), (8, 32, 64, 128, 512), 16, 120_000
+CONSTANTS = {
+    "job": "an epoch: broadcast, plan, collect",
+    "launch": "a task, in the driver: launched, followed, its tuple of 204 kB added",
+    "task": "a task, on its core: Python's start, theta in, a tuple out",
+    "image": "an image of the set, on its core",
+    "tree": "a tuple that goes through the tree of sums, on its core",
+}
+
+
+def terms(images: int, partitions: int, cores: int) -> list[float]:
+    """By what each constant is multiplied."""
+    in_tree = partitions * (partitions > FAN_IN)
+    return [1, partitions, partitions / cores, images / cores, in_tree / cores]
+
+
+def timed_epochs(place: str, rounds: int) -> list[dict]:
+    """The least seconds of an epoch on the cluster that this was submitted to."""
+    images, labels, _ = data_loader.read_part(place, "train")
+    options = {"network": "article", "hidden": 64, "fraction": 0.7, "strategy": "partitions"}
+    settings = train.complete(options, range(10))
+    found = []
+    with spark_context("scale") as spark:
+        mnist = spark.broadcast((images, labels))
+        for partitions in PARTITIONS:
+            for count in (FEW * partitions, MANY):
+                bounds = [count * i // partitions for i in range(partitions + 1)]
+
+                def make(partition: int, bounds=bounds):
+                    own = np.arange(bounds[partition], bounds[partition + 1]) % len(labels)
+                    return split_into_blocks(*(values[own] for values in mnist.value))
+
+                blocks = spark.parallelize(range(partitions), partitions).flatMap(make).cache()
+                parameters, numbers = train.initial_of(settings), iter(range(1, 10**6))
+                epoch = lambda: partitions_epoch(blocks, parameters, settings, next(numbers))  # noqa: B023, E731
+                (times,) = measure.alternate({"": epoch}, rounds).values()
+                found.append({"images": count, "partitions": partitions, "seconds": min(times)})
+                blocks.unpersist(blocking=True)
+    return found
+
+
+def fitted(runs: list[dict], cores: int) -> dict[str, float]:
+    """The constants, by least squares of relative errors over the runs with 1 and 2 executors."""
+    seen = [run for run in runs if run["executors"] <= 2]
+    A = np.array([terms_of(run, cores) for run in seen])
+    seconds = np.array([run["seconds"] for run in seen])
+    found, *_ = np.linalg.lstsq(A / seconds[:, None], np.ones(len(seen)), rcond=None)
+    return dict(zip(CONSTANTS, found.tolist(), strict=True))
+
+
+def terms_of(run: dict, cores: int) -> list[float]:
+    return terms(run["images"], run["partitions"], min(run["executors"], cores))
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__)
+    parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
+    parser.add_argument("--submitted", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    place = os.path.abspath(data_loader.find_data(options.data))
+    if options.submitted:
+        print(json.dumps(timed_epochs(place, options.rounds)))
+        return
+    runs = []
+    for executors in EXECUTORS:
+        with tempfile.TemporaryDirectory() as folder:
+            with standalone_cluster(Path(folder), executors) as cluster:
+                words = ["--submitted", "--data", place, "--rounds", str(options.rounds)]
+                done = subprocess.run(
+                    submit_command(cluster.url, __file__, words),
+                    env=environment(),
+                    capture_output=True,
+                    text=True,
+                )
+        if done.returncode:
+            raise SystemExit(done.stderr[-3000:])
+        runs += [{"executors": executors, **run} for run in json.loads(done.stdout)]
+        print(runs[-len(PARTITIONS) * 2 :], flush=True)
+    cores = os.cpu_count() or 1
+    constants = fitted(runs, cores)
+    for run in runs:
+        run["model"] = float(np.dot(terms_of(run, cores), list(constants.values())))
+        run["ratio"] = run["model"] / run["seconds"]
+    rows = [
+        {"what": said, "ms": 1000 * constants[name], "name": name}
+        for name, said in CONSTANTS.items()
+    ]
+    columns = {"name": ("constant", "s"), "what": ("of", "s"), "ms": ("ms", ".4f")}
+    heads = ("executors", "d"), ("images", ",d"), ("partitions", "d")
+    heads += ("seconds", ".3f"), ("model", ".3f"), ("ratio", ".2f")
+    checks = measure.table(runs, {name: (name, form) for name, form in heads})
+    text = f"{measure.table(rows, columns)}\n\n{checks}"
+    measure.save("scale", {"constants": constants, "runs": runs}, text)
+
+
+if __name__ == "__main__":
+    main()

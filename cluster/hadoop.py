@@ -1,0 +1,317 @@
+"""Hadoop on this machine: HDFS and YARN, each server a process of its own, on loopback only.
+
+A name node and a data node hold files; a resource manager and node managers run applications in
+containers, which here are processes of this machine. Maven fetches what Spark's own jars lack,
+once, into .hadoop/ (pom.xml names it). Without Kerberos Hadoop believes whoever says a name: do not
+run this on a machine that others have accounts on.
+"""
+
+import contextlib
+import importlib.metadata
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from cluster.processes import PROJECT, SPARK_HOME, started, submit_command, wait_until_said
+from runtime import modules
+from runtime.command_line import UserError
+from runtime.spark import find_java
+
+KEPT = PROJECT / ".hadoop"
+# What a container's Python has to have: numpy everywhere, the others where the driver runs.
+PACKAGES = ("numpy", "matplotlib", "pillow", "tqdm")
+# Each server's class, and what its log says once it serves.
+SERVERS = {
+    "name-node": ("hdfs.server.namenode.NameNode", "NameNode RPC up at"),
+    "data-node": ("hdfs.server.datanode.DataNode", "successfully registered with NN"),
+    "resource-manager": ("yarn.server.resourcemanager.ResourceManager", "Transitioned to active"),
+    "node-manager": ("yarn.server.nodemanager.NodeManager", "Registered with ResourceManager"),
+}
+# What is particular to a small machine that has Spark's jars already.
+PROPERTIES = f"""\
+spark.authenticate true
+spark.yarn.jars local:{SPARK_HOME}/jars/*
+spark.yarn.am.memory 512m
+spark.driver.memory 512m
+spark.executor.memory 512m
+# Spark's web pages, while YARN adds a filter to them, can fail a start in client mode.
+spark.ui.enabled false
+"""
+LOG_FORMAT = """\
+rootLogger.level = info
+rootLogger.appenderRef.console.ref = console
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %p %c{1}: %m%n%ex
+"""
+
+
+class Hadoop:
+    """The servers that run, by name; `start` starts one, also one that was killed."""
+
+    def __init__(self, folder: Path, running: contextlib.ExitStack) -> None:
+        self.folder, self.servers = folder, dict[str, subprocess.Popen]()
+        self._running = running
+        self.uri = _configure(folder)
+        self.variables = {"HADOOP_CONF_DIR": str(folder / "conf")}
+
+    def start(self, *names: str) -> None:
+        """Start "name-node", "data-node", "resource-manager", "node-manager-1", -2, ... together.
+
+        Raises UserError if one of them does not come to serve.
+        """
+        for name in names:
+            self._launch(name)
+        for name in names:
+            said = SERVERS[_kind(name)][1]
+            wait_until_said(self.servers[name], self.folder / f"{name}.log", f"({said})")
+
+    def _launch(self, name: str) -> None:
+        server = SERVERS[_kind(name)][0]
+        logging = f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties"
+        words = ["-Xmx256m", logging, f"-Dserver={name}", f"org.apache.hadoop.{server}"]
+        path = f"{self.folder}/bin:{os.environ['PATH']}"
+        variables = {"PATH": path, "JAVA_HOME": str(_java_home())}
+        with open(self.folder / f"{name}.log", "wb") as output:
+            # What containers write, and the sockets to their Python, are nobody else's.
+            process = started(
+                self.java(words),
+                variables=variables,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                umask=0o077,
+            )
+            self.servers[name] = self._running.enter_context(process)
+
+    def java(self, words: Sequence[str]) -> list[str]:
+        """The command that runs a class of Hadoop's with this cluster's settings."""
+        jars = f"{self.folder}/conf:{SPARK_HOME}/jars/*:{KEPT}/{hadoop_version()}/*"
+        return [f"{_java_home()}/bin/java", "-XX:+UseSerialGC", "-cp", jars, *words]
+
+    def shell(self, *words: str) -> str:
+        """What `hdfs dfs WORDS` prints. Raises UserError if it fails."""
+        command = self.java(["org.apache.hadoop.fs.FsShell", *words])
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"hdfs dfs {' '.join(words)}: {done.stderr.strip()}")
+        return done.stdout
+
+    def submit(self, mode: str, script: str, words: Sequence[str]) -> list[str]:
+        """The command that sends a script to YARN, to run its driver here or there, by mode.
+
+        Start it with `variables`. Containers get their Python from the packed environment.
+        """
+        options = ["--deploy-mode", mode, "--num-executors", "2"]
+        options += ["--archives", f"{packed_environment()}#environment"]
+        options += ["--conf", "spark.pyspark.python=./environment/bin/python"]
+        if mode == "client":
+            options += ["--conf", f"spark.pyspark.driver.python={sys.executable}"]
+        else:
+            archive = self.folder / "modules.zip"
+            modules.pack(archive)
+            options += ["--py-files", str(archive)]
+        return submit_command("yarn", script, words, self.folder / "spark.properties", options)
+
+
+@contextlib.contextmanager
+def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
+    """HDFS and YARN with two node managers, for the length of a `with` block.
+
+    Logs and files go into `folder`.
+
+    Raises UserError if Java or Maven is missing, or if a server does not start.
+    """
+    find_java()
+    fetch_jars()
+    packed_environment()
+    with contextlib.ExitStack() as running:
+        hadoop = Hadoop(folder, running)
+        name_node = f"org.apache.hadoop.{SERVERS['name-node'][0]}"
+        format_it = hadoop.java([name_node, "-format", "-nonInteractive"])
+        done = subprocess.run(format_it, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(f"HDFS could not be made: {done.stderr.strip()}")
+        hadoop.start("name-node", "resource-manager")
+        hadoop.start("data-node", "node-manager-1", "node-manager-2")
+        yield hadoop
+
+
+def _kind(name: str) -> str:
+    """Of which kind a server is: node-manager-1 is a node-manager."""
+    return name.rstrip("-0123456789")
+
+
+def _configure(folder: Path) -> str:
+    """Write the servers' settings; returns the URI of the file system."""
+    # Clients have to know these before the servers start, so the system cannot choose them.
+    name_node, manager, scheduler, tracker, admin, pages = _free_ports(6)
+    uri = f"hdfs://127.0.0.1:{name_node}"
+    settings = {
+        "core-site": {"fs.defaultFS": uri, "hadoop.tmp.dir": f"{folder}/tmp"},
+        "hdfs-site": {
+            "dfs.replication": "1",
+            "dfs.namenode.name.dir": f"{folder}/name-node",
+            "dfs.datanode.data.dir": f"{folder}/data-node",
+            "dfs.namenode.http-address": "127.0.0.1:0",
+            "dfs.namenode.safemode.extension": "0",
+            "dfs.heartbeat.interval": "1",
+            "dfs.datanode.address": "127.0.0.1:0",
+            "dfs.datanode.http.address": "127.0.0.1:0",
+            "dfs.datanode.ipc.address": "127.0.0.1:0",
+            "dfs.datanode.hostname": "127.0.0.1",
+        },
+        "yarn-site": {
+            "yarn.resourcemanager.hostname": "127.0.0.1",
+            "yarn.resourcemanager.bind-host": "127.0.0.1",
+            "yarn.resourcemanager.address": f"127.0.0.1:{manager}",
+            "yarn.resourcemanager.scheduler.address": f"127.0.0.1:{scheduler}",
+            "yarn.resourcemanager.resource-tracker.address": f"127.0.0.1:{tracker}",
+            "yarn.resourcemanager.admin.address": f"127.0.0.1:{admin}",
+            "yarn.resourcemanager.webapp.address": f"127.0.0.1:{pages}",
+            # A machine that has not been heard of for so long is given up.
+            "yarn.nm.liveness-monitor.expiry-interval-ms": "20000",
+            "yarn.nodemanager.hostname": "127.0.0.1",
+            "yarn.nodemanager.bind-host": "127.0.0.1",
+            "yarn.nodemanager.address": "127.0.0.1:0",
+            "yarn.nodemanager.localizer.address": "127.0.0.1:0",
+            "yarn.nodemanager.webapp.address": "127.0.0.1:0",
+            "yarn.nodemanager.local-dirs": f"{folder}/${{server}}/local",
+            "yarn.nodemanager.log-dirs": f"{folder}/${{server}}/logs",
+            "yarn.nodemanager.resource.memory-mb": "2048",  # two containers
+            "yarn.nodemanager.vmem-check-enabled": "false",
+            "yarn.nodemanager.pmem-check-enabled": "false",
+            # A disk that is nearly full would make the machine unfit for any container.
+            "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100",
+            # What containers get of this environment: loopback, and how sums are computed.
+            "yarn.nodemanager.env-whitelist": "JAVA_HOME,PATH,SPARK_LOCAL_IP,OPENBLAS_CORETYPE",
+            "yarn.scheduler.minimum-allocation-mb": "128",
+            "yarn.scheduler.include-port-in-node-name": "true",  # all machines are this one
+        },
+        "capacity-scheduler": {
+            "yarn.scheduler.capacity.root.queues": "default",
+            "yarn.scheduler.capacity.root.default.capacity": "100",
+            "yarn.scheduler.capacity.maximum-am-resource-percent": "1",
+        },
+    }
+    for site, values in settings.items():
+        _write_site(folder / "conf" / f"{site}.xml", values)
+    (folder / "log4j2.properties").write_text(LOG_FORMAT)
+    (folder / "spark.properties").write_text(PROPERTIES)
+    # Without `setsid` containers stay in the process group of their node manager: whoever stops
+    # the group, be it this program that was killed, stops them too.
+    no_setsid = folder / "bin" / "setsid"
+    no_setsid.parent.mkdir()
+    no_setsid.write_text("#!/bin/sh\nexit 1\n")
+    no_setsid.chmod(0o755)
+    return uri
+
+
+def _write_site(place: Path, values: Mapping[str, str]) -> None:
+    """Write settings as Hadoop reads them."""
+    place.parent.mkdir(exist_ok=True)
+    lines = [
+        f"<property><name>{name}</name><value>{escape(value)}</value></property>"
+        for name, value in values.items()
+    ]
+    place.write_text("\n".join(["<configuration>", *lines, "</configuration>"]) + "\n")
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports on loopback that nobody listens on."""
+    with contextlib.ExitStack() as opened:
+        sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _java_home() -> Path:
+    """The folder of the Java that Spark starts too; node managers want to be told."""
+    home = os.environ.get("JAVA_HOME")
+    if home:
+        return Path(home)
+    java = shutil.which("java")
+    said = subprocess.run(
+        [str(java), "-XshowSettings:properties", "-version"], capture_output=True, text=True
+    ).stderr
+    found = re.search(r"java\.home = (.+)", said)
+    if found is None:
+        raise UserError(f"{java} does not say where it lies; set JAVA_HOME to its folder")
+    return Path(found[1])
+
+
+def hadoop_version() -> str:
+    """The version of the Hadoop jars that Spark brings; the servers' has to be the same."""
+    (jar,) = (SPARK_HOME / "jars").glob("hadoop-client-api-*.jar")
+    return jar.stem.removeprefix("hadoop-client-api-")
+
+
+def fetch_jars() -> Path:
+    """The folder of the jars that pom.xml names; Maven fetches them if it does not exist yet.
+
+    Raises UserError if there is no Maven, or if it cannot fetch them.
+    """
+    version = hadoop_version()
+    jars = KEPT / version
+    if jars.is_dir():
+        return jars
+    if shutil.which("mvn") is None:
+        raise UserError(
+            "Hadoop's jars are fetched by Maven, and there is no mvn on the PATH: install it with "
+            "`apt install maven` (Debian, Ubuntu), `dnf install maven` (Fedora) or "
+            "`brew install maven` (macOS)"
+        )
+    print(f"fetching Hadoop {version} into {jars}, once", flush=True)
+    with _temporary_folder() as temporary:
+        words = ["dependency:copy-dependencies", f"-DoutputDirectory={temporary}/jars"]
+        pom = str(PROJECT / "cluster" / "pom.xml")
+        command = ["mvn", "-q", "-B", "-f", pom, *words, f"-Dhadoop.version={version}"]
+        _run(command, "Maven could not fetch Hadoop; is its repository reachable?")
+        (temporary / "jars").rename(jars)
+    return jars
+
+
+def packed_environment() -> Path:
+    """An archive of a Python environment for containers: the packages here, packed once.
+
+    Python itself is not in it: a packed venv refers to the Python that it was made with. Raises
+    UserError if it cannot be made.
+    """
+    wanted = [f"{package}=={importlib.metadata.version(package)}" for package in PACKAGES]
+    archive = KEPT / f"environment-{'-'.join(wanted)}.tar.gz".replace("==", "-")
+    if archive.exists():
+        return archive
+    print(f"packing {', '.join(wanted)} for the containers, once", flush=True)
+    with _temporary_folder() as temporary:
+        environment, packed = f"{temporary}/environment", f"{temporary}/packed.tar.gz"
+        bin_folder = f"{environment}/bin"
+        for command in (
+            [sys.executable, "-m", "venv", environment],
+            [f"{bin_folder}/pip", "install", "--quiet", *wanted, "venv-pack"],
+            [f"{bin_folder}/venv-pack", "--quiet", "-p", environment, "-o", packed],
+        ):
+            _run(command, "the containers' Python environment could not be packed")
+        Path(packed).rename(archive)
+    return archive
+
+
+@contextlib.contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    KEPT.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=KEPT) as folder:
+        yield Path(folder)
+
+
+def _run(command: Sequence[str], failed: str) -> None:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        last = (done.stdout.strip().splitlines() or ["nothing"])[-1]
+        raise UserError(f"{failed} {command[0]} said: {last}")

@@ -1,0 +1,314 @@
+"""Real HDFS and YARN on loopback: the same bits there, and whatever breaks.
+
+`make test-hadoop` runs these: Maven fetches the servers, once.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import every_strategy
+import pytest
+from from_outside import listening, wait_until
+from on_a_cluster import LONG_EPOCHS, Submitted
+from test_cluster import group
+
+import data_loader
+import train
+from cluster.hadoop import hadoop_cluster
+from cluster.processes import submit_command
+from results import checkpoints
+from runtime import storage
+
+pytestmark = pytest.mark.hadoop
+NODE_MANAGERS = ("node-manager-1", "node-manager-2")
+
+
+@pytest.fixture(scope="module")
+def hadoop(tmp_path_factory):
+    with hadoop_cluster(tmp_path_factory.mktemp("hadoop")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def data(hadoop, spark, mnist, small_mnist) -> dict[str, str]:
+    """Places in HDFS: MNIST and a small cut of it, each whole and in shards."""
+    places = {}
+    for name, folder, count in (("mnist", mnist, 12), ("small", small_mnist, 7)):
+        places[name] = f"{hadoop.uri}/data/{name}"
+        places[f"{name} shards"] = f"{hadoop.uri}/data/{name}-shards"
+        for file in Path(folder).glob("*ubyte*"):
+            storage.write(f"{places[name]}/{file.name}", file.read_bytes())
+        words = ["shard", places[name], places[f"{name} shards"], "--shards", str(count)]
+        assert data_loader.main(words) == 0
+    return places
+
+
+def containers(hadoop, main_class: str) -> dict[int, str]:
+    """The Java processes of a class that run in containers: process id -> its node manager."""
+    return {
+        pid: name
+        for name in NODE_MANAGERS
+        for pid, line in group(hadoop.servers[name].pid).items()
+        if main_class in line and not line.startswith("/bin/bash")
+    }
+
+
+EXECUTOR, MASTER = "YarnCoarseGrainedExecutorBackend", "yarn.ApplicationMaster"
+
+
+def bits(folder: str) -> bytes:
+    return storage.read(f"{folder}/parameters.npz")
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the list of sockets is Linux's")
+def test_all_servers_listen_on_loopback_only(hadoop):
+    for name, server in hadoop.servers.items():
+        found = listening(set(group(server.pid)))
+        assert len(found) >= 2, name
+        assert all(address.is_loopback for address, _ in found), (name, found)
+
+
+@pytest.fixture(scope="module")
+def here(spark, small_mnist, data, tmp_path_factory) -> list[dict[str, bytes]]:
+    """The parameters of every strategy, on this machine's cores: of whole files, and of shards."""
+    found = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(train.figures, "draw_training", lambda *_: None)
+        for place in (small_mnist, data["small shards"]):
+            folder = str(tmp_path_factory.mktemp("here"))
+            every_strategy.main(place, folder)
+            found.append(every_strategy.parameters(folder))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path, mode):
+    """With each strategy, on whole files and on shards, in both modes."""
+    places = [f"/bits/{mode}/{name}" for name in ("whole", "shards")]
+    words = ["hdfs:///data/small", f"hdfs://{places[0]}"]
+    words += ["hdfs:///data/small-shards", f"hdfs://{places[1]}"]
+    command = hadoop.submit(mode, every_strategy.__file__, words)
+    with Submitted(command, tmp_path, variables=hadoop.variables) as run:
+        run.ended()
+    assert [every_strategy.parameters(hadoop.uri + place) for place in places] == here
+
+
+def training(hadoop, folder: Path, mode: str, place: str, *words) -> Submitted:
+    """train.py on YARN, into hdfs:///PLACE."""
+    places = ["--model-dir", f"hdfs:///{place}", "--plots-dir", f"hdfs:///{place}/plots"]
+    words = [str(word) for word in (*words, *places)]
+    command = hadoop.submit(mode, "train.py", words)
+    return Submitted(command, folder, variables=hadoop.variables)
+
+
+def test_an_executor_and_a_node_manager_that_are_killed_in_an_epoch_change_no_bit(
+    hadoop, data, tmp_path, undisturbed
+):
+    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"]]
+    with training(hadoop, tmp_path, "client", "killed", "--data", data["mnist"], *words) as run:
+        run.until_in_the_midst_of(3)
+        os.kill(next(iter(containers(hadoop, EXECUTOR))), signal.SIGKILL)
+        run.until_in_the_midst_of(6)
+        (master,) = containers(hadoop, "yarn.ExecutorLauncher").values()
+        (other,) = set(NODE_MANAGERS) - {master}
+        assert other in containers(hadoop, EXECUTOR).values()
+        os.killpg(hadoop.servers[other].pid, signal.SIGKILL)  # its containers are of its group
+        run.ended()
+    hadoop.start(other)
+    assert (tmp_path / "errors.log").read_text().count("Lost executor") >= 2
+    assert bits(f"{hadoop.uri}/killed") == undisturbed("--data", data["mnist"], *words)
+    assert b"PNG" in storage.read(f"{hadoop.uri}/killed/plots/cost.png")[:8]
+
+
+class Attempts:
+    """What the attempts of a run in cluster mode have printed, in their containers."""
+
+    def __init__(self, hadoop):
+        self.folder, self.before = hadoop.folder, set(self._logs(hadoop.folder))
+
+    @staticmethod
+    def _logs(folder: Path) -> list[Path]:
+        return list(folder.glob("node-manager-*/logs/*/*_000001/stdout"))
+
+    def said(self, attempt: int) -> str:
+        for log in set(self._logs(self.folder)) - self.before:
+            if log.parent.name.endswith(f"_{attempt:02}_000001"):
+                return log.read_text()
+        return ""
+
+    def until_in_epoch(self, epoch: int):
+        wait_until(lambda: f"epoch {epoch - 1}/" in self.said(1), 900)
+
+
+@pytest.mark.parametrize("what", ["its process is killed", "its machine stands still for a while"])
+def test_a_second_attempt_of_yarn_goes_on_to_the_same_bits(
+    hadoop, data, tmp_path, undisturbed, what
+):
+    """A machine that stands still is given up, comes back, and goes on writing for a moment."""
+    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"], "--data"]
+    place = f"attempts-{len(what)}"
+    attempts = Attempts(hadoop)
+    with training(
+        hadoop, tmp_path, "cluster", place, *words, data["mnist shards"],
+        "--checkpoint-every", 1, "--resume"
+    ) as run:  # fmt: skip
+        attempts.until_in_epoch(4)
+        ((master, machine),) = containers(hadoop, MASTER).items()
+        node_manager = hadoop.servers[machine].pid
+        first = group(node_manager)
+        if what == "its process is killed":
+            os.kill(master, signal.SIGKILL)
+        else:
+            os.killpg(node_manager, signal.SIGSTOP)
+        try:
+            run.process.wait(timeout=900)
+        finally:
+            os.killpg(node_manager, signal.SIGCONT)
+        run.ended()
+    wait_until(lambda: not (set(first) - {node_manager}) & set(containers(hadoop, MASTER)), 120)
+    assert "going on after epoch" in attempts.said(2)
+    assert bits(f"{hadoop.uri}/{place}") == undisturbed(*words, data["mnist shards"])
+    progress, _ = checkpoints.load(f"{hadoop.uri}/{place}")
+    assert len(progress.history) == 8
+    history = storage.read(f"{hadoop.uri}/{place}/history.csv").decode()
+    assert [line.split(",")[0] for line in history.splitlines()[1:]] == list("12345678")
+
+
+def test_a_file_in_hdfs_is_replaced_in_one_step(hadoop, spark):
+    """Whoever reads meanwhile sees the old or the new one, never none, never half of one."""
+    place = f"{hadoop.uri}/replaced/file"
+    contents = [bytes([value]) * 300_000 for value in range(2)]
+    storage.write(place, contents[0])
+    seen, done = [], threading.Event()
+
+    def read_on():
+        while not done.is_set():
+            seen.append(storage.read(place))
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    for turn in range(40):
+        storage.write(place, contents[turn % 2])
+    done.set()
+    reader.join()
+    assert len(seen) > 20 and set(seen) <= set(contents)
+    assert storage.names(f"{hadoop.uri}/replaced") == ["file"]
+
+
+def local_training(hadoop, folder: Path, *words, options=()) -> Submitted:
+    """train.py on this machine's cores, into hdfs:///stopped."""
+    places = ["--model-dir", "hdfs:///stopped", "--plots-dir", str(folder)]
+    words = [str(word) for word in (*words, *places)]
+    command = submit_command("local[2]", "train.py", words, options=options)
+    return Submitted(command, folder, variables=hadoop.variables)
+
+
+def test_a_name_node_that_stops_and_comes_back(hadoop, data, tmp_path, undisturbed):
+    """The run ends with a line and resumes; where HDFS's client is told to wait, it goes on."""
+    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"], "--data", data["mnist"]]
+    words += ["--checkpoint-every", 1]
+
+    def stop():
+        os.killpg(hadoop.servers["name-node"].pid, signal.SIGKILL)
+        hadoop.servers["name-node"].wait()
+
+    with local_training(hadoop, tmp_path, *words) as run:
+        run.until_in_the_midst_of(3)
+        stop()
+        run.process.wait(timeout=600)
+        hadoop.start("name-node")
+        run.ended(status=1)
+    assert re.search(
+        r"^error: cannot write hdfs:///stopped/\S+: .*Connection refused",
+        (tmp_path / "errors.log").read_text(),
+        re.MULTILINE,
+    )
+    wait = ["--conf", "spark.hadoop.dfs.client.retry.policy.enabled=true"]
+    with local_training(hadoop, tmp_path, *words, "--resume", options=wait) as run:
+        run.until_in_the_midst_of(5)
+        stop()
+        time.sleep(15)  # longer than the client waits without being told to
+        hadoop.start("name-node")
+        run.ended()
+    assert "going on after epoch" in "".join(run.said)
+    assert bits(f"{hadoop.uri}/stopped") == undisturbed(*words)
+
+
+def test_a_quota_that_is_full_ends_a_run_with_one_line_and_a_whole_checkpoint(
+    hadoop, data, spark, tmp_path, undisturbed, monkeypatch, capsys
+):
+    words = ["--data", data["small"], "--epochs", "5", "--checkpoint-every", "1"]
+    folder = f"{hadoop.uri}/full"
+    path, system = storage._hadoop(folder)
+    system.mkdirs(path)
+    save, saved = checkpoints.save, []
+
+    def save_and_fill(*all_of):
+        saved.append(save(*all_of))
+        if len(saved) == 3:
+            system.setQuota(path, 2**63 - 1, 2**20)  # a block of 128 MB does not fit into 1 MB
+
+    places = ["--model-dir", folder, "--plots-dir", str(tmp_path)]
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoints, "save", save_and_fill)
+        assert train.main([*words, *places]) == 1
+    error = capsys.readouterr().err
+    assert re.fullmatch(rf"error: cannot write {folder}/\S+: .*[qQ]uota.*\n", error), error
+    assert len(checkpoints.load(folder)[0].history) == 3
+    assert not [name for name in storage.names(folder) if "tmp" in name]
+    system.setQuota(path, 2**63 - 1, 2**63 - 2)
+    assert train.main([*words, *places, "--resume"]) == 0
+    assert bits(folder) == undisturbed(*words)
+
+
+def test_the_demonstration_trains_on_yarn_scores_and_leaves_no_process(
+    mnist, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    words = ["--data", mnist, "--strategy", "partitions", "--epochs", "2"]
+    demo = [sys.executable, "-m", "cluster.hadoop_demo", *words]
+    done = subprocess.run(demo, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("epoch 2/2") == 2 and "2,115 test images" in done.stdout
+    for file in ("data/digits/train-images-idx3-ubyte-00007.gz", "client/plots/cost.png"):
+        assert f"/{file}\n" in done.stdout
+    assert "/cluster/model/metrics.json\n" in done.stdout
+    pids = re.findall(r"runs as process (\d+)", done.stdout)
+    assert len(pids) == 5 and not any(group(int(pid)) for pid in pids)
+
+
+def test_a_demonstration_that_is_killed_stops_its_servers_and_containers(
+    mnist, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    words = ["--data", mnist, "--epochs", "100000"]
+    command = [sys.executable, "-m", "cluster.hadoop_demo", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
+        pids = []
+        for line in demo.stdout:
+            pids += [int(pid) for pid in re.findall(r"runs as process (\d+)", line)]
+            if line.startswith("epoch 1/"):
+                break
+        assert len(pids) == 5 and all(group(pid) for pid in pids)
+        demo.kill()
+    wait_until(lambda: not any(group(pid) for pid in pids))
+
+
+def test_without_maven_the_demonstration_says_in_one_line_what_to_install(
+    tmp_path, monkeypatch, capsys
+):
+    from cluster import hadoop_demo
+
+    java = subprocess.run(["which", "java"], capture_output=True, text=True).stdout.strip()
+    (tmp_path / "java").symlink_to(java)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("cluster.hadoop.KEPT", tmp_path / "kept")
+    assert hadoop_demo.main(["--data", "offline"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and "apt install maven" in error and error.count("\n") == 1

@@ -98,7 +98,7 @@ def _parse(content: bytes | None) -> dict[str, Any] | None:
 
 
 def _described(run: dict[str, Any]) -> str:
-    return f"the run of host {run['host']}, process {run['process']}, since {run['since']},"
+    return f"the run on {run['host']} (process {run['process']}, since {run['since']})"
 
 
 def _refusal(folder: str, other: dict[str, Any], alive: bool | None) -> str:

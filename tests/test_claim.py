@@ -64,7 +64,7 @@ def test_a_second_run_is_told_who_writes_and_leaves_that_one_alone(folder, other
     before = (tmp_path / "model/running.json").read_bytes()
     since = json.loads(before)["since"]
     assert refusal(folder) == (
-        f"{folder}: the run of host {socket.gethostname()}, process {other.pid}, since {since}, "
+        f"{folder}: the run on {socket.gethostname()} (process {other.pid}, since {since}) "
         "writes here; wait for its end, name another --model-dir, or take over from it with "
         "--resume"
     )
@@ -96,7 +96,7 @@ def test_a_run_that_was_killed_is_in_nobodys_way(folder, other, waited, tmp_path
 def test_a_run_that_resumes_takes_over_and_says_so(folder, other, tmp_path, capsys):
     with claim.held(folder, True) as held:
         held.own_folder()
-        assert f"taking over {folder} from the run of host " in capsys.readouterr().out
+        assert f"taking over {folder} from the run on " in capsys.readouterr().out
         assert json.loads((tmp_path / "model/running.json").read_text())["process"] == os.getpid()
         other.communicate()
         held.own_folder()
@@ -109,7 +109,7 @@ def test_the_older_of_two_runs_is_told_who_took_over(folder):
         with pytest.raises(UserError) as caught:
             older.own_folder()
     text = str(caught.value)
-    assert text.startswith(f"{folder}: the run of host {socket.gethostname()}, process ")
+    assert text.startswith(f"{folder}: the run on {socket.gethostname()} (process ")
     assert text.endswith(" has taken over; this run stops and writes nothing more")
 
 

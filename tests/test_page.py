@@ -20,8 +20,9 @@ import predict
 import train
 from images import offline_digits, own
 from network.sequential import batch_tuple, initial_parameters, read
-from results import page
+from results import model_files, page
 from results.model_files import Epoch, Trained
+from runtime.command_line import UserError
 from runtime.modules import pack
 
 ROOT = Path(__file__).parent.parent
@@ -117,6 +118,31 @@ def test_the_page_knows_every_kind_of_layer_that_there_is():
     mathematics = (PARTS / "mathematics.js").read_text()
     for kind in page.KINDS:
         assert re.search(rf"^  {kind}:", mathematics, re.MULTILINE), kind
+
+
+def test_the_history_is_read_as_it_was_written(tmp_path):
+    assert model_files.load_history(str(tmp_path)) == []
+    validated = [epoch._replace(validation_cost=0.5, validation_accuracy=0.25) for epoch in HISTORY]
+    model_files.save_history(str(tmp_path), validated)
+    assert model_files.load_history(str(tmp_path)) == validated
+    model_files.save_history(str(tmp_path), HISTORY)
+    read_back = model_files.load_history(str(tmp_path))
+    assert [epoch[:5] for epoch in read_back] == [epoch[:5] for epoch in HISTORY]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "epoch,cost\n1,2\n",
+        "\xff",
+        "epoch,cost,accuracy,batch_size,seconds\n1,nan,0,1,1\n",
+        "a\n1,2",
+    ],
+)
+def test_what_is_no_history_is_told_in_one_line(tmp_path, text):
+    (tmp_path / "history.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(UserError, match="history.csv: not the history of a run"):
+        model_files.load_history(str(tmp_path))
 
 
 def test_the_parts_are_small():

@@ -31,10 +31,8 @@ BLAS_THREADS = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-
-
-# A Unix socket's path has 108 bytes at most, and the folder's own and the socket's name take 67.
-LONGEST_TEMPORARY_FOLDER = 40
+# A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
+LONGEST_TEMPORARY_FOLDER = 36
 SECONDS_TO_END = 10
 JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
 WORKER_ENDED = (

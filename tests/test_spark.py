@@ -79,6 +79,15 @@ def test_a_mistake_in_a_map_keeps_its_traceback(spark):
     assert "in mistake" in str(caught.value)
 
 
+def test_what_java_refuses_on_the_way_out_after_ctrl_c_is_still_ctrl_c(spark):
+    """Under spark-submit a terminal's Ctrl-C ends Java too, in the midst of our cleaning up."""
+    with pytest.raises(KeyboardInterrupt), spark_context("again"):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            spark._jsc.cleanUp()  # there is no such method
+
+
 on_linux = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads Linux's /proc")
 
 

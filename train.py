@@ -8,10 +8,10 @@ checkpoint.npz, from which --resume goes on) and plots/ (cost.png, accuracy.png,
 `predict.py` then scores the test set.
 """
 
-if __name__ == "__main__":  # Ctrl-C during the imports below, which take a second
-    from runtime.command_line import end_at_ctrl_c
+if __name__ == "__main__":  # until main begins: the imports below take a second
+    from runtime import ctrl_c
 
-    end_at_ctrl_c()
+    ctrl_c.ends_the_program()
 
 import argparse
 import copy

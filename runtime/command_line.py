@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from types import FrameType
 from typing import NoReturn, ParamSpec
+
+from runtime import ctrl_c
 
 
 class UserError(Exception):
@@ -21,20 +22,7 @@ DATA_HELP = (
 )
 
 P = ParamSpec("P")
-STOPPED = "stopped by Ctrl-C"
-# What the shell says of a program that Ctrl-C, or writing to a closed pipe, has ended.
-STATUS_OF_CTRL_C, STATUS_OF_CLOSED_PIPE = 130, 141
-
-
-def end_at_ctrl_c() -> None:
-    """Until main begins, let Ctrl-C end the program at once: its imports leave nothing to undo."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end_at_once)
-
-
-def _end_at_once(number: int, frame: FrameType | None) -> NoReturn:
-    os.write(2, f"{STOPPED}\n".encode())
-    os._exit(STATUS_OF_CTRL_C)
+STATUS_OF_CLOSED_PIPE = 141  # as the shell says of a program that writing to one has ended
 
 
 def exit_status(main: Callable[P, int]) -> Callable[P, int]:
@@ -47,7 +35,7 @@ def exit_status(main: Callable[P, int]) -> Callable[P, int]:
     @functools.wraps(main)
     def wrapped(*args: P.args, **named: P.kwargs) -> int:
         outside = signal.getsignal(signal.SIGINT)
-        if outside is _end_at_once:
+        if outside is ctrl_c.end_at_once:
             signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             return _told_in_a_line(functools.partial(main, *args, **named))
@@ -57,8 +45,8 @@ def exit_status(main: Callable[P, int]) -> Callable[P, int]:
                 os.dup2(nowhere, stream.fileno())
             return STATUS_OF_CLOSED_PIPE
         finally:
-            if outside is _end_at_once:
-                signal.signal(signal.SIGINT, _end_at_once)
+            if outside is ctrl_c.end_at_once:
+                signal.signal(signal.SIGINT, ctrl_c.end_at_once)
 
     return wrapped
 
@@ -73,8 +61,8 @@ def _told_in_a_line(main: Callable[[], int]) -> int:
         print(f"error: not enough memory for this: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(STOPPED, file=sys.stderr)
-        return STATUS_OF_CTRL_C
+        print(ctrl_c.SAID, file=sys.stderr)
+        return ctrl_c.STATUS
     finally:
         print(end="", flush=True)  # so that a closed pipe is noticed here
 

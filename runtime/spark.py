@@ -31,10 +31,8 @@ BLAS_THREADS = (
     "MKL_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-
-
-# A Unix socket's path has 108 bytes at most, and the folder's own and the socket's name take 67.
-LONGEST_TEMPORARY_FOLDER = 40
+# A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
+LONGEST_TEMPORARY_FOLDER = 36
 SECONDS_TO_END = 10
 JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
 WORKER_ENDED = (
@@ -100,7 +98,8 @@ def _end() -> None:
     java = getattr(gateway, "proc", None)
     if gateway is None or java is None:  # spark-submit's Java goes when it pleases
         if context is not None and _java_answers():
-            context.stop()
+            with suppress(Py4JError, ConnectionError):  # Ctrl-C may be ending it just now
+                context.stop()
         return
     with suppress(Py4JError, OSError):
         gateway.shutdown()
@@ -121,21 +120,29 @@ def _told_plainly():
     """Turn what Spark says of a job that it gave up into one line for a person."""
     try:
         yield
-    except Py4JJavaError as error:
-        said = str(error.java_exception)
-        # An exception in a worker's Python comes with its traceback, in which it is the last line.
-        own = re.search(r"^(?:[\w.]+\.)?UserError: (.+)$", said, re.MULTILINE)
-        if own:
-            raise UserError(own[1]) from None
-        if "Traceback (most recent call last)" in said:
+    except (Py4JError, ConnectionError, EOFError) as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None  # which takes spark-submit's Java too
+        line = _in_a_line(error)
+        if line is None:
             raise  # a mistake in the program: whoever mends it needs all of that
-        if "Python worker exited unexpectedly" in said:
-            raise UserError(WORKER_ENDED) from None
-        raise UserError(f"Spark gave up: {said.splitlines()[0]}") from None
-    except (Py4JError, ConnectionError, EOFError):
-        if _java_answers():
-            raise
-        raise UserError(JAVA_ENDED) from None
+        raise UserError(line) from None
+
+
+def _in_a_line(error: Exception) -> str | None:
+    """What a person has to know of an error in talking with Java; None if that is all of it."""
+    if not isinstance(error, Py4JJavaError):
+        return None if _java_answers() else JAVA_ENDED
+    said = str(error.java_exception)
+    # An exception in a worker's Python comes with its traceback, in which it is the last line.
+    own = re.search(r"^(?:[\w.]+\.)?UserError: (.+)$", said, re.MULTILINE)
+    if own:
+        return own[1]
+    if "Traceback (most recent call last)" in said:
+        return None
+    if "Python worker exited unexpectedly" in said:
+        return WORKER_ENDED
+    return f"Spark gave up: {said.splitlines()[0]}"
 
 
 def _java_answers() -> bool:

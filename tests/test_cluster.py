@@ -71,7 +71,7 @@ def test_the_demonstration_trains_and_scores_and_leaves_no_process(mnist, tmp_pa
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     done = subprocess.run(
         [*DEMO, "--data", mnist, *SMALL],
-        cwd=tmp_path,
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

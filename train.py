@@ -426,7 +426,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         one_image = data_loader.image_label_pairs(split, settings.dtype).first()[0]
         figures.draw_training(settings.plots_dir, trained, initial, one_image, title)
         print(f"saved {settings.model_dir} and {settings.plots_dir}")
-        verdict.tell_if_stuck(trained.history, len(trained.digits), settings.learning_rate)
+        verdict.tell_if_stuck(trained.history, settings)
         if not is_finished(trained.history, settings):
             print(f"stopped after epoch {done} of {settings.epochs}; --resume goes on there")
             return 130

@@ -1,9 +1,12 @@
 """What a run's history says of whether the network learns, and what to try if it does not."""
 
+import argparse
 from collections.abc import Sequence
 
 import numpy as np
 
+from network.recipes import rates_of
+from network.sequential import read
 from results.checkpoints import Progress
 from results.model_files import Epoch
 from runtime.command_line import UserError
@@ -24,22 +27,23 @@ def check_finite(progress: Progress, learning_rate: float) -> None:
     )
 
 
-def tell_if_stuck(history: Sequence[Epoch], outputs: int, learning_rate: float) -> None:
-    """Say so where the second half of the epochs only guessed, with saturated outputs.
+def tell_if_stuck(history: Sequence[Epoch], settings: argparse.Namespace) -> None:
+    """Say so where the second half of the epochs only guessed and the cost had not fallen.
 
-    Their gradients are 0, whatever comes. One sees it by the cost: it is 1/2 where all outputs are
-    0, and else higher than at first. With too small a rate it would be neither.
+    That is how it looks when all outputs are saturated, so that all gradients are 0, and when the
+    steps are too small to be seen: the learning rate is far from the one that learns here.
     """
     late = history[(len(history) + 1) // 2 :]
     if not late:
         return
-    first, last = history[0], history[-1]
-    guessed = np.mean([epoch.accuracy for epoch in late]) < 1.25 / outputs
-    all_zero = all(abs(epoch.cost - 0.5) < 0.001 for epoch in late)
-    rose = np.mean([epoch.cost for epoch in late]) > 1.05 * first.cost
-    if guessed and (all_zero or rose):
+    guessed = np.mean([epoch.accuracy for epoch in late]) < 1.25 / len(settings.digits)
+    fell = np.mean([epoch.cost for epoch in late]) < 0.98 * history[0].cost
+    rate = settings.learning_rate
+    usual = rates_of(read(settings.network, len(settings.digits)), settings)[settings.optimizer]
+    if guessed and not fell and not usual / 2 <= rate <= usual * 2:
         print(
-            f"note: nothing was learnt: at the end the cost is {last.cost:.4f} and the accuracy "
-            f"{last.accuracy:.4f}, as by guessing; try a smaller --learning-rate than "
-            f"{learning_rate:g}"
+            f"note: nothing was learnt: at the end the cost is {history[-1].cost:.4f} and the "
+            f"accuracy {history[-1].accuracy:.4f}, as by guessing; try a "
+            f"{'smaller' if rate > usual else 'larger'} --learning-rate than {rate:g}, such as "
+            f"{usual:g}"
         )

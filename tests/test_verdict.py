@@ -74,8 +74,8 @@ def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, va
     [
         "--strategy maps --learning-rate 1e30 --epochs 3",
         "--strategy partitions --learning-rate 1e30 --epochs 4",
-        "--strategy averaging --learning-rate 1e6 --epochs 4",
-        "--strategy partitions --learning-rate 1e4 --epochs 6 --digits all",
+        "--strategy averaging --optimizer sgd --learning-rate 1e6 --epochs 4",
+        "--strategy partitions --optimizer sgd --learning-rate 1e4 --epochs 6 --digits all",
     ],
 )
 def test_a_run_with_saturated_outputs_ends_with_what_to_try(run, words):

@@ -13,7 +13,6 @@ import train
 from runtime import storage
 from runtime.spark import spark_context
 
-
 # With a state that goes on from epoch to epoch, and with all that leaves something to chance.
 NETWORKS = {
     "article": ["--hidden", "16", "--optimizer", "adam"],

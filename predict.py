@@ -119,9 +119,15 @@ def predict(trained: Trained, X: np.ndarray) -> np.ndarray:
 
 
 def evaluate(trained: Trained, split: "Split") -> dict:
-    """What metrics.json says of a network on a test set."""
+    """What metrics.json says of a network on a test set.
+
+    Raises UserError if that has other digits than the network.
+    """
     import data_loader
 
+    if list(split.digits) != trained.digits:
+        theirs, own = (" ".join(map(str, digits)) for digits in (split.digits, trained.digits))
+        raise UserError(f"these images are of the digits {theirs}, the network knows {own}")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     return metrics(*score(test_rdd, trained), trained.digits)
 

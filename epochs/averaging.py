@@ -38,19 +38,17 @@ def averaging_epoch(
         state: State = {}
         error, right, met, t = 0.0, 0, 0, 0
         kept = list(own)
-        whole = sum(len(labels) for _, labels in kept)
+        drawn = [round(settings.fraction * len(labels)) for _, labels in kept]
         for number, (images, labels) in enumerate(kept):
             key = settings.seed, epoch, partition, number
-            order = random_stream(*key).permutation(len(images))[
-                : round(settings.fraction * len(images))
-            ]
+            order = random_stream(*key).permutation(len(images))[: drawn[number]]
             X, y_true = as_rows(images[order], labels[order], outputs, settings.dtype)
             for start in range(0, len(order), settings.batch_size):
                 batch = slice(start, start + settings.batch_size)
                 t += 1
                 sums = as_sums(batch_tuple(network, theta, X[batch], y_true[batch], (*key, t)))
                 gradients = with_weight_decay(mean_gradients(sums), theta, settings.weight_decay)
-                rate = first_rate + (last_rate - first_rate) * met / whole
+                rate = first_rate + (last_rate - first_rate) * met / sum(drawn)
                 theta, state = step(theta, gradients, state, rate, t)
                 error, right, met = error + sums.E, right + sums.Acc, met + sums.n
         if met:

@@ -1,8 +1,9 @@
-"""What the tests of equal bits run, each in a Spark of its own: every strategy, with a state.
+"""What the tests of equal bits run, each in a Spark of its own: networks in every strategy.
 
 python every_strategy.py DATA FOLDER [DATA FOLDER]...
 """
 
+import itertools
 import sys
 from pathlib import Path
 
@@ -12,19 +13,30 @@ import train
 from runtime import storage
 from runtime.spark import spark_context
 
+# With a state that goes on from epoch to epoch, and with all that leaves something to chance.
+NETWORKS = {
+    "article": ["--hidden", "16", "--optimizer", "adam"],
+    "mlp": ["--network", "dense 12, relu, dropout 0.2, dense, softmax", "--shift", "1"]
+    + ["--optimizer", "momentum", "--patience", "2"],
+    "conv": ["--network", "conv 3 5, maxpool 4, relu, dropout 0.3, dense, softmax"]
+    + ["--shift", "2", "--slow-momentum", "0.5", "--validation", "0.2"],
+}
+RUNS = ["-".join(pair) for pair in itertools.product(NETWORKS, train.STRATEGIES)]
+
 
 def main(data: str, folder: str) -> None:
-    """Train two epochs with each strategy and Adam, into FOLDER/strategy."""
-    words = "--digits all --epochs 2 --partitions 5 --hidden 16 --optimizer adam --data".split()
-    for strategy in train.STRATEGIES:
-        places = [data, "--model-dir", f"{folder}/{strategy}"]
-        assert train.main([*words, *places, "--strategy", strategy]) == 0
+    """Train two epochs of each network with each strategy, into FOLDER/NETWORK-STRATEGY."""
+    words = "--digits all --epochs 2 --partitions 5 --data".split()
+    for run in RUNS:
+        network, strategy = run.split("-")
+        places = [data, "--model-dir", f"{folder}/{run}"]
+        choice = [*NETWORKS[network], "--strategy", strategy]
+        assert train.main([*words, *places, *choice]) == 0
 
 
 def parameters(folder: Path | str) -> dict[str, bytes]:
-    """What `main` has saved, by strategy."""
-    places = {name: f"{folder}/{name}/parameters.npz" for name in train.STRATEGIES}
-    return {name: storage.read(place) for name, place in places.items()}
+    """What `main` has saved, by network and strategy."""
+    return {run: storage.read(f"{folder}/{run}/parameters.npz") for run in RUNS}
 
 
 if __name__ == "__main__":

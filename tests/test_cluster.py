@@ -60,8 +60,8 @@ def test_same_bits_on_any_cores_and_any_workers(small_mnist, tmp_path):
         (tmp_path / f"cluster-{workers}").mkdir()
         with standalone_cluster(tmp_path / f"cluster-{workers}", workers) as cluster:
             others.append(run(cluster.url, cluster.properties))
-    for other, one, strategy in itertools.product(others, range(2), train.STRATEGIES):
-        assert other[one][strategy] == first[one][strategy], strategy
+    for other, one, name in itertools.product(others, range(2), every_strategy.RUNS):
+        assert other[one][name] == first[one][name], name
 
 
 SMALL = ["--strategy", "partitions", "--epochs", "2"]

@@ -25,6 +25,7 @@ def model(spark, mnist, tmp_path_factory) -> str:
     """A network for all ten digits, trained on MNIST for a few epochs."""
     folder = str(tmp_path_factory.mktemp("model"))
     words = "--digits all --strategy averaging --partitions 2 --batch-size 16 --learning-rate 6"
+    words += " --optimizer sgd --schedule constant"
     places = ["--data", mnist, "--model-dir", folder, "--plots-dir", folder]
     assert train.main([*places, *words.split(), "--epochs", "4", "--fraction", "1"]) == 0
     return folder

@@ -75,8 +75,14 @@ def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, va
     [
         ("--strategy maps --learning-rate 1e30 --epochs 3", "smaller --learning-rate than 1e+30"),
         ("--strategy partitions --learning-rate 1e30", "smaller --learning-rate than 1e+30"),
-        ("--strategy averaging --learning-rate 1e6", "smaller --learning-rate than 1e+06"),
-        ("--strategy partitions --learning-rate 1e4 --digits all", "smaller --learning-rate than"),
+        (
+            "--strategy averaging --optimizer sgd --learning-rate 1e6",
+            "smaller --learning-rate than 1e+06",
+        ),
+        (
+            "--strategy partitions --optimizer sgd --learning-rate 1e4 --digits all",
+            "smaller --learning-rate than",
+        ),
         (
             "--strategy partitions --learning-rate 1e-9 --fraction 1",
             "larger --learning-rate than 1e-09",

@@ -20,7 +20,7 @@ from from_outside import answers_to_strangers, family, listening, marked, wait_u
 from py4j.protocol import Py4JJavaError
 
 import train
-from results import model_files
+from results import checkpoints
 from runtime.spark import spark_context
 
 ROOT = Path(train.__file__).parent
@@ -353,8 +353,9 @@ def test_a_reader_that_goes_away_ends_training_quietly_and_loses_nothing(small_m
     assert errors == ""
     history = (tmp_path / "model/history.csv").read_text().splitlines()
     assert len(history) > 3  # the heading, both epochs that were read, those before it was noticed
-    assert model_files.load_parameters(str(tmp_path / "model")).W1.shape == (784, 4)
-    assert (tmp_path / "model/checkpoint.npz").exists()
+    progress, _ = checkpoints.load(str(tmp_path / "model"))
+    assert len(progress.history) == len(history) - 1
+    assert (tmp_path / "model/parameters.npz").exists()
 
 
 @pytest.fixture(scope="module")

@@ -40,9 +40,9 @@ def exit_status(main: Callable[P, int]) -> Callable[P, int]:
         try:
             return _told_in_a_line(functools.partial(main, *args, **named))
         except BrokenPipeError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
+            devnull = os.open(os.devnull, os.O_WRONLY)
             for stream in (sys.stdout, sys.stderr):  # Python writes what is left when it ends
-                os.dup2(nowhere, stream.fileno())
+                os.dup2(devnull, stream.fileno())
             return STATUS_OF_CLOSED_PIPE
         finally:
             if outside is ctrl_c.end_at_once:

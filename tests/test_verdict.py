@@ -74,7 +74,7 @@ def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, va
     [
         "--strategy maps --learning-rate 1e30 --epochs 3",
         "--strategy partitions --learning-rate 1e30 --epochs 4",
-        "--strategy averaging --optimizer sgd --learning-rate 1e6 --epochs 4",
+        "--strategy averaging --optimizer sgd --fraction 0.7 --learning-rate 1e6 --epochs 4",
         "--strategy partitions --optimizer sgd --learning-rate 1e4 --epochs 6 --digits all",
     ],
 )
@@ -82,7 +82,7 @@ def test_a_run_with_saturated_outputs_ends_with_what_to_try(run, words):
     status, said, _ = run(*words.split())
     assert status == 0
     assert re.fullmatch(
-        r"note: nothing was learnt: at the end the cost is 0\..*; try a smaller --learning-rate .*",
+        r"note: nothing was learnt: at the end the cost is \d\..*; try a smaller --learning-rate.*",
         said.splitlines()[-1],
     )
 

@@ -12,9 +12,10 @@ border (or is a sheet with its four edges in the picture), and the light on it c
 
 import os
 import warnings
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageOps
 
 from runtime.command_line import UserError
@@ -27,24 +28,57 @@ LEAST_CONTRAST = 16  # levels of 255 between ink and background
 HAIRLINE, PEN = 1, 2  # pixels of the box: MNIST's thinnest and its usual stroke
 
 
-def read_digit(path: str | os.PathLike) -> np.ndarray:
-    """The digit in an image file as MNIST would hold it: uint8 (1, 784), light ink on black.
+class Reading(NamedTuple):
+    """A digit as MNIST would hold it, uint8 (1, 784), light ink on black; and what speaks against
+    its being one digit, or ""."""
 
-    Raises UserError, naming the file, where it cannot be read or nothing stands out in it.
+    pixels: np.ndarray
+    doubt: str
+
+
+def read_digit(path: str | os.PathLike) -> Reading:
+    """The digit in an image file. Raises UserError, naming the file, where it cannot be read or
+    nothing stands out in it.
+
+    Light that changes slowly is tried first, then light of any kind; each time with lines on the
+    paper as faint as they should be, then as strong as they may be. The first without doubt counts.
     """
     colours = read_colours(path)
+    readings = []
+    for share_of_full_ink in (0.5, 0.75):
+        for ink_on in (ink_in_even_light, ink_in_any_light):
+            reading = look(colours, ink_on, share_of_full_ink)
+            if reading is None:
+                continue
+            if not reading.doubt:
+                return reading
+            readings.append(reading)
+    if not readings:
+        raise UserError(f"{path}: no digit stands out from its background")
+    return readings[0]
+
+
+def look(
+    colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
+) -> Reading | None:
+    """What is found in colours (height, width, 3) by one way of telling ink; None if nothing is."""
+    doubt = ""
     # The second look goes closer at what the first one found. There the light is more even, so that
     # fainter ink can be told from the background: the soft edges, which belong to the digit.
-    for share_of_full_ink in (0.5, 0.4):
-        ink = ink_on_background(colours)
+    for share in (share_of_full_ink, share_of_full_ink * 0.8):
+        ink = ink_on(colours)
         if ink.max() < LEAST_CONTRAST:
-            raise UserError(f"{path}: no digit stands out from its background")
-        ink, top_left, bottom_right = only_the_digit(ink, share_of_full_ink)
+            return None
+        ink, top_left, bottom_right, pieces_doubt = only_the_digit(ink, share)
+        doubt = doubt or pieces_doubt
         size = (bottom_right - top_left).max()
-        margin = -(size // 10) if is_sheet(ink, top_left, bottom_right) else size // 4 + 1
+        sheet = is_sheet(ink, top_left, bottom_right)
+        margin = -(size // 10) if sheet else size // 4 + 1
         (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
         colours = colours[top:bottom, left:right]
-    return centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
+        if sheet: doubt = ""
+    if sheet: doubt = doubt or "more ink than a digit has"
+    return Reading(centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE), doubt)
 
 
 def read_colours(path: str | os.PathLike) -> np.ndarray:
@@ -106,7 +140,7 @@ def border(picture: np.ndarray) -> np.ndarray:
     return picture[outermost]
 
 
-def ink_on_background(colours: np.ndarray) -> np.ndarray:
+def ink_in_even_light(colours: np.ndarray) -> np.ndarray:
     """How far each pixel is from the background towards the ink, in levels of 255, (height, width).
 
     The background is a surface of second degree for each colour, which follows uneven light. Its
@@ -130,31 +164,109 @@ def ink_on_background(colours: np.ndarray) -> np.ndarray:
     # Cubed, the few pixels that are far off, the ink, outvote the many that are off a little.
     towards_ink = (difference * (difference**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1))
     ink = difference @ towards_ink / max(np.linalg.norm(towards_ink) * channels**0.5, 1e-9)
-    noise = np.percentile(np.abs(ink), 25) / 0.32  # the standard deviation where noise is normal
+    noise = np.percentile(np.abs(border(ink)), 25) / 0.32  # the standard deviation where noise is normal
     return np.where(ink > 5 * noise, ink, 0)
+
+
+def ink_in_any_light(colours: np.ndarray) -> np.ndarray:
+    """As `ink_in_even_light`, where shadows have edges: ink is what is too thin to be background.
+
+    The background of dark ink is the closing of each colour by a square, that of light ink the
+    opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982): a shadow is wider than
+    the square and stays, a stroke is not and goes. Of the two, the digit is in that one whose ink
+    reaches further: in the other are its holes. The ink is measured by the light that falls on it.
+    """
+    width = max(colours.shape[:2]) * 35 // 100 + 1
+    closing = closed(colours, width, np.maximum, np.minimum)
+    opening = closed(colours, width, np.minimum, np.maximum)
+    inks = []
+    for background in (closing, opening):
+        ink = np.abs(colours - background) * (255 / np.maximum(background, 64))
+        ink = ink.mean(axis=2)
+        ink -= np.median(ink)
+        noise = np.percentile(np.abs(ink), 25) / 0.32
+        inks.append(np.where(ink > 5 * noise, ink, 0))
+    return max(inks, key=extent)
+
+
+def extent(ink: np.ndarray) -> int:
+    """The area of the box around all strong ink, in pixels."""
+    rows, columns = np.nonzero(ink > max(ink.max() / 2, LEAST_CONTRAST))
+    return (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if rows.size else 0
+
+
+def closed(levels: np.ndarray, width: int, there: np.ufunc, back: np.ufunc) -> np.ndarray:
+    """The closing (np.maximum, np.minimum) or opening of levels by squares `width` pixels wide."""
+    nothing = -np.inf if there is np.maximum else np.inf
+    around = [(width - 1, width - 1)] * 2 + [(0, 0)]  # squares may reach beyond the picture
+    levels = np.pad(levels, around, constant_values=nothing)
+    return extreme(extreme(levels, width, there), width, back)
+
+
+def extreme(levels: np.ndarray, width: int, pick: np.ufunc) -> np.ndarray:
+    """The largest (pick = np.maximum) or smallest level of each square that is `width` wide."""
+    for _ in range(2):
+        done = 1
+        while done < width:  # from the extreme of `done` pixels to that of up to twice as many
+            step = min(done, width - done)
+            levels = pick(levels[step:], levels[:-step])
+            done += step
+        levels = levels.swapaxes(0, 1)
+    return levels
+
+
+def near(mask: np.ndarray, reach: int) -> np.ndarray:
+    """The mask widened by `reach` pixels to all sides."""
+    return extreme(np.pad(mask, reach), 2 * reach + 1, np.maximum)
 
 
 def only_the_digit(
     ink: np.ndarray, share_of_full_ink: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ink without specks; (row, column) of the digit's top left and bottom right (exclusive).
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
+    """The ink without frames, specks and haze; (row, column) of top left, bottom right (exclusive).
 
     The further a piece is from the largest one, the larger it must be to count as a stroke.
     """
     full_ink = np.median(ink[ink > ink.max() / 2])
     pieces = connected(ink > share_of_full_ink * full_ink)
+    pieces = [piece for piece in pieces if not any(surrounds(piece, other) for other in pieces)]
     largest = max(pieces, key=len)
     first, last = largest.min(axis=0), largest.max(axis=0)
     size = (last - first).max() + 1
-    strokes, ink = [], ink.copy()
+    strokes, doubt = [], ""
     for piece in pieces:
         gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
         if len(piece) / len(largest) >= 0.1 * gap / size:
             strokes.append(piece)
-        else:
-            ink[tuple(piece.T)] = 0
+        elif np.ptp(piece, axis=0).max() >= size / 3:
+            doubt = "several pieces of ink"
     digit = np.concatenate(strokes)
-    return ink, digit.min(axis=0), digit.max(axis=0) + 1
+    top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
+    height, width = bottom_right - top_left
+    size = max(height, width)
+    mask = np.zeros(ink.shape, bool)
+    mask[tuple(digit.T)] = True
+    joined = connected(near(mask, size // 20))
+    areas = sorted(mask[tuple(piece.T)].sum() for piece in joined)
+    if top_left.min() == 0 or (bottom_right == ink.shape).any():
+        doubt = "ink at the picture's edge"
+    elif len(areas) > 1 and areas[-2] > 0.05 * areas[-1]:
+        doubt = "several pieces of ink"
+    elif width > 1.8 * height:
+        doubt = "wider than a digit"
+    elif size < 12:
+        doubt = "smaller than a digit"
+    ink = np.where(near(mask, size // 10 + 1), ink, 0)
+    return ink, top_left, bottom_right, doubt
+
+
+def surrounds(frame: np.ndarray, piece: np.ndarray) -> bool:
+    """Whether a piece, (row, column) of its pixels, has a smaller one within, apart from it."""
+    top_left, bottom_right = piece.min(axis=0), piece.max(axis=0)
+    inside = (frame >= top_left) & (frame <= bottom_right)
+    around = (frame.min(axis=0) < top_left) & (frame.max(axis=0) > bottom_right)
+    large = 3 * np.ptp(piece, axis=0).max() > np.ptp(frame, axis=0).max()
+    return bool(around.all() and large and not inside.all(axis=1).any())
 
 
 def is_sheet(ink: np.ndarray, top_left: np.ndarray, bottom_right: np.ndarray) -> bool:
@@ -193,9 +305,7 @@ def fitted(ink: np.ndarray, top_left: np.ndarray, size: int) -> np.ndarray:
     if stroke < HAIRLINE * pixel:
         widening = round((PEN * pixel - stroke) / 2)
         ink = np.minimum(ink, np.median(ink[strong]))  # how it met the pixels made it uneven
-    ink = np.pad(ink, room)
-    for axis in (0, 1) if widening else ():
-        ink = sliding_window_view(ink, 2 * widening + 1, axis).max(axis=-1)
+    ink = extreme(np.pad(ink, room), 2 * widening + 1, np.maximum)
     pixel = (size + 2 * widening) / BOX
     top, left = top_left + room - 2 * widening - (SIDE - BOX) / 2 * pixel
     window = (left, top, left + SIDE * pixel, top + SIDE * pixel)

@@ -25,27 +25,29 @@ WORKING_SIDE = 256  # pixels; a larger picture is shrunk to it, which averages n
 SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that would run a program
 LEAST_CONTRAST = 16  # levels of 255 between ink and background
+LEAST_SIZE = 12  # pixels that a digit has to be high or wide, of the WORKING_SIDE
+EDGE, SOLID = "ink at the edge of the picture", "more ink than a digit has"  # doubts
 HAIRLINE, PEN = 1, 2  # pixels of the box: MNIST's thinnest and its usual stroke
 
 
 class Reading(NamedTuple):
-    """A digit as MNIST would hold it, uint8 (1, 784), light ink on black; and what speaks against
-    its being one digit, or ""."""
+    """A digit as MNIST would hold it, uint8 (1, 784), light ink on black, and why it may be none.
+
+    The doubt is a phrase for a person, or "".
+    """
 
     pixels: np.ndarray
     doubt: str
 
 
 def read_digit(path: str | os.PathLike) -> Reading:
-    """The digit in an image file. Raises UserError, naming the file, where it cannot be read or
-    nothing stands out in it.
+    """The digit in an image file, and what speaks against its being one, if anything does.
 
-    Light that changes slowly is tried first, then light of any kind; each time with lines on the
-    paper as faint as they should be, then as strong as they may be. The first without doubt counts.
+    Raises UserError, naming the file, where it cannot be read or nothing stands out in it.
     """
     colours = read_colours(path)
     readings = []
-    for share_of_full_ink in (0.5, 0.75):
+    for share_of_full_ink in (0.5, 0.75):  # lines on the paper may be almost as dark as the pen
         for ink_on in (ink_in_even_light, ink_in_any_light):
             reading = look(colours, ink_on, share_of_full_ink)
             if reading is None:
@@ -55,30 +57,38 @@ def read_digit(path: str | os.PathLike) -> Reading:
             readings.append(reading)
     if not readings:
         raise UserError(f"{path}: no digit stands out from its background")
-    return readings[0]
+    return min(readings, key=lambda reading: reading.doubt == EDGE)  # the first; rather no EDGE
 
 
 def look(
     colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
 ) -> Reading | None:
-    """What is found in colours (height, width, 3) by one way of telling ink; None if nothing is."""
-    doubt = ""
+    """What is found in colours (height, width, 3) by one way to tell ink from its background."""
+    doubt = SOLID
     # The second look goes closer at what the first one found. There the light is more even, so that
     # fainter ink can be told from the background: the soft edges, which belong to the digit.
-    for share in (share_of_full_ink, share_of_full_ink * 0.8):
+    for share in (share_of_full_ink, 0.8 * share_of_full_ink):
         ink = ink_on(colours)
         if ink.max() < LEAST_CONTRAST:
             return None
-        ink, top_left, bottom_right, pieces_doubt = only_the_digit(ink, share)
-        doubt = doubt or pieces_doubt
+        digit, others = only_the_digit(ink, share)
+        top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
         size = (bottom_right - top_left).max()
-        sheet = is_sheet(ink, top_left, bottom_right)
-        margin = -(size // 10) if sheet else size // 4 + 1
+        if is_sheet(ink, top_left, bottom_right):
+            margin = -(size // 10)
+        else:
+            margin = size // 4 + 1
+            if doubt == SOLID:
+                # A stroke along the very edge may pass for a shadow where those are looked for.
+                room = 1 if ink_on is ink_in_even_light else size // 8
+                doubt = doubt_about(digit, others, ink.shape, room)
         (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
         colours = colours[top:bottom, left:right]
-        if sheet: doubt = ""
-    if sheet: doubt = doubt or "more ink than a digit has"
-    return Reading(centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE), doubt)
+    reach = size // 10 + 1  # of the soft edges; what is further away is no part of the digit
+    mask = extreme(np.pad(mask_of(digit, ink.shape), reach), 2 * reach + 1, np.maximum)
+    ink = np.where(mask, ink, 0)
+    pixels = centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
+    return Reading(pixels, doubt)
 
 
 def read_colours(path: str | os.PathLike) -> np.ndarray:
@@ -164,47 +174,32 @@ def ink_in_even_light(colours: np.ndarray) -> np.ndarray:
     # Cubed, the few pixels that are far off, the ink, outvote the many that are off a little.
     towards_ink = (difference * (difference**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1))
     ink = difference @ towards_ink / max(np.linalg.norm(towards_ink) * channels**0.5, 1e-9)
-    noise = np.percentile(np.abs(border(ink)), 25) / 0.32  # the standard deviation where noise is normal
-    return np.where(ink > 5 * noise, ink, 0)
+    return above_noise(ink, border(ink))
 
 
 def ink_in_any_light(colours: np.ndarray) -> np.ndarray:
-    """As `ink_in_even_light`, where shadows have edges: ink is what is too thin to be background.
+    """As `ink_in_even_light`, but shadows may have edges: ink is what is narrow.
 
-    The background of dark ink is the closing of each colour by a square, that of light ink the
-    opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982): a shadow is wider than
-    the square and stays, a stroke is not and goes. Of the two, the digit is in that one whose ink
-    reaches further: in the other are its holes. The ink is measured by the light that falls on it.
+    The background of dark ink is the closing of the colours by a square, that of light ink their
+    opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982): a shadow has room for
+    the square and stays, a stroke has not and goes. Of the two, ink is what reaches further; the
+    other is the gaps between its strokes. Ink in a shadow has less light to differ by.
     """
     width = max(colours.shape[:2]) * 35 // 100 + 1
-    closing = closed(colours, width, np.maximum, np.minimum)
-    opening = closed(colours, width, np.minimum, np.maximum)
     inks = []
-    for background in (closing, opening):
-        ink = np.abs(colours - background) * (255 / np.maximum(background, 64))
-        ink = ink.mean(axis=2)
-        ink -= np.median(ink)
-        noise = np.percentile(np.abs(ink), 25) / 0.32
-        inks.append(np.where(ink > 5 * noise, ink, 0))
+    for first, second in ((np.maximum, np.minimum), (np.minimum, np.maximum)):
+        nothing = -np.inf if first is np.maximum else np.inf
+        around = ((width - 1, width - 1), (width - 1, width - 1), (0, 0))
+        background = np.pad(colours, around, constant_values=nothing)  # a square may reach beyond
+        background = extreme(extreme(background, width, first), width, second)
+        ink = np.abs(colours - background).mean(axis=2)
+        ink = above_noise(ink - np.median(ink), ink - np.median(ink))
+        inks.append(ink * (255 / np.maximum(background.mean(axis=2), 64)))
     return max(inks, key=extent)
 
 
-def extent(ink: np.ndarray) -> int:
-    """The area of the box around all strong ink, in pixels."""
-    rows, columns = np.nonzero(ink > max(ink.max() / 2, LEAST_CONTRAST))
-    return (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if rows.size else 0
-
-
-def closed(levels: np.ndarray, width: int, there: np.ufunc, back: np.ufunc) -> np.ndarray:
-    """The closing (np.maximum, np.minimum) or opening of levels by squares `width` pixels wide."""
-    nothing = -np.inf if there is np.maximum else np.inf
-    around = [(width - 1, width - 1)] * 2 + [(0, 0)]  # squares may reach beyond the picture
-    levels = np.pad(levels, around, constant_values=nothing)
-    return extreme(extreme(levels, width, there), width, back)
-
-
 def extreme(levels: np.ndarray, width: int, pick: np.ufunc) -> np.ndarray:
-    """The largest (pick = np.maximum) or smallest level of each square that is `width` wide."""
+    """The largest (pick = np.maximum) or smallest level of every square, `width` pixels wide."""
     for _ in range(2):
         done = 1
         while done < width:  # from the extreme of `done` pixels to that of up to twice as many
@@ -215,58 +210,86 @@ def extreme(levels: np.ndarray, width: int, pick: np.ufunc) -> np.ndarray:
     return levels
 
 
-def near(mask: np.ndarray, reach: int) -> np.ndarray:
-    """The mask widened by `reach` pixels to all sides."""
-    return extreme(np.pad(mask, reach), 2 * reach + 1, np.maximum)
+def above_noise(ink: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """The ink; 0 where it is no more than noise could reach, by what a background shows of it."""
+    noise = (
+        np.percentile(np.abs(background), 25) / 0.32
+    )  # the standard deviation where it is normal
+    return np.where(ink > 5 * noise, ink, 0)
+
+
+def extent(ink: np.ndarray) -> int:
+    """The area of the box around all strong ink, in pixels."""
+    rows, columns = np.nonzero(ink > max(ink.max() / 2, LEAST_CONTRAST))
+    return (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if rows.size else 0
 
 
 def only_the_digit(
     ink: np.ndarray, share_of_full_ink: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """The ink without frames, specks and haze; (row, column) of top left, bottom right (exclusive).
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(row, column) of the digit's pixels, and of each other piece that is no frame around it.
 
     The further a piece is from the largest one, the larger it must be to count as a stroke.
     """
     full_ink = np.median(ink[ink > ink.max() / 2])
     pieces = connected(ink > share_of_full_ink * full_ink)
-    pieces = [piece for piece in pieces if not any(surrounds(piece, other) for other in pieces)]
+    firsts = np.array([piece.min(axis=0) for piece in pieces])
+    lasts = np.array([piece.max(axis=0) for piece in pieces])
+    pieces = [piece for piece in pieces if not is_frame(piece, firsts, lasts)]
     largest = max(pieces, key=len)
     first, last = largest.min(axis=0), largest.max(axis=0)
     size = (last - first).max() + 1
-    strokes, doubt = [], ""
+    strokes, others = [], []
     for piece in pieces:
         gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
-        if len(piece) / len(largest) >= 0.1 * gap / size:
-            strokes.append(piece)
-        elif np.ptp(piece, axis=0).max() >= size / 3:
-            doubt = "several pieces of ink"
-    digit = np.concatenate(strokes)
+        is_stroke = len(piece) / len(largest) >= 0.1 * gap / size
+        (strokes if is_stroke else others).append(piece)
+    return np.concatenate(strokes), others
+
+
+def is_frame(piece: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> bool:
+    """Whether a piece goes around another one of at least a third of its size, and apart from it.
+
+    firsts, lasts (pieces, 2): row and column of the top left and the bottom right of every piece.
+    """
+    first, last = piece.min(axis=0), piece.max(axis=0)
+    within = ((firsts > first) & (lasts < last)).all(axis=1)
+    large = 3 * (lasts - firsts).max(axis=1) >= (last - first).max()
+    for inner_first, inner_last in zip(firsts[within & large], lasts[within & large], strict=True):
+        if not ((piece >= inner_first) & (piece <= inner_last)).all(axis=1).any():
+            return True
+    return False
+
+
+def doubt_about(
+    digit: np.ndarray, others: list[np.ndarray], shape: tuple[int, ...], room: int
+) -> str:
+    """Why what was found in a picture of this shape may not be one digit, or "".
+
+    room: pixels that have to be free between the digit and the edge of the picture.
+    """
     top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
     height, width = bottom_right - top_left
     size = max(height, width)
-    mask = np.zeros(ink.shape, bool)
-    mask[tuple(digit.T)] = True
-    joined = connected(near(mask, size // 20))
-    areas = sorted(mask[tuple(piece.T)].sum() for piece in joined)
-    if top_left.min() == 0 or (bottom_right == ink.shape).any():
-        doubt = "ink at the picture's edge"
-    elif len(areas) > 1 and areas[-2] > 0.05 * areas[-1]:
-        doubt = "several pieces of ink"
-    elif width > 1.8 * height:
-        doubt = "wider than a digit"
-    elif size < 12:
-        doubt = "smaller than a digit"
-    ink = np.where(near(mask, size // 10 + 1), ink, 0)
-    return ink, top_left, bottom_right, doubt
+    gap = size // BOX  # by which a stroke may be broken, as some are in MNIST
+    joined = extreme(np.pad(mask_of(digit, shape), gap), gap + 1, np.maximum)
+    areas = sorted(map(len, connected(joined)))
+    if top_left.min() < room or (bottom_right > np.array(shape) - room).any():
+        return EDGE
+    if sum(areas[:-1]) > 0.05 * areas[-1]:
+        return "several pieces of ink"
+    if any(3 * np.ptp(piece, axis=0).max() >= size for piece in others):
+        return "several pieces of ink"
+    if width > 1.8 * height:  # 1 in 1000 of MNIST's digits is wider than 1.75 times its height
+        return "wider than a digit"
+    return "smaller than a digit" if size < LEAST_SIZE else ""
 
 
-def surrounds(frame: np.ndarray, piece: np.ndarray) -> bool:
-    """Whether a piece, (row, column) of its pixels, has a smaller one within, apart from it."""
-    top_left, bottom_right = piece.min(axis=0), piece.max(axis=0)
-    inside = (frame >= top_left) & (frame <= bottom_right)
-    around = (frame.min(axis=0) < top_left) & (frame.max(axis=0) > bottom_right)
-    large = 3 * np.ptp(piece, axis=0).max() > np.ptp(frame, axis=0).max()
-    return bool(around.all() and large and not inside.all(axis=1).any())
+def mask_of(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A bool array of this shape, True at the (row, column) of pixels."""
+    mask = np.zeros(shape, bool)
+    mask[tuple(pixels.T)] = True
+    return mask
 
 
 def is_sheet(ink: np.ndarray, top_left: np.ndarray, bottom_right: np.ndarray) -> bool:

@@ -64,7 +64,7 @@ def look(
     colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
 ) -> Reading | None:
     """What is found in colours (height, width, 3) by one way to tell ink from its background."""
-    doubt = SOLID
+    doubt = ""
     # The second look goes closer at what the first one found. There the light is more even, so that
     # fainter ink can be told from the background: the soft edges, which belong to the digit.
     for share in (share_of_full_ink, 0.8 * share_of_full_ink):
@@ -75,13 +75,12 @@ def look(
         top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
         size = (bottom_right - top_left).max()
         if is_sheet(ink, top_left, bottom_right):
-            margin = -(size // 10)
+            margin, doubt = -(size // 10), SOLID  # unless the next look finds a digit on it
         else:
-            margin = size // 4 + 1
-            if doubt == SOLID:
-                # A stroke along the very edge may pass for a shadow where those are looked for.
-                room = 1 if ink_on is ink_in_even_light else size // 8
-                doubt = doubt_about(digit, others, ink.shape, room)
+            margin, earlier = size // 4 + 1, "" if doubt == SOLID else doubt
+            # A stroke along the very edge may pass for a shadow where those are looked for.
+            room = 1 if ink_on is ink_in_even_light else size // 8
+            doubt = earlier or doubt_about(digit, others, ink.shape, room)
         (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
         colours = colours[top:bottom, left:right]
     reach = size // 10 + 1  # of the soft edges; what is further away is no part of the digit
@@ -221,7 +220,7 @@ def above_noise(ink: np.ndarray, background: np.ndarray) -> np.ndarray:
 def extent(ink: np.ndarray) -> int:
     """The area of the box around all strong ink, in pixels."""
     rows, columns = np.nonzero(ink > max(ink.max() / 2, LEAST_CONTRAST))
-    return (np.ptp(rows) + 1) * (np.ptp(columns) + 1) if rows.size else 0
+    return int((np.ptp(rows) + 1) * (np.ptp(columns) + 1)) if rows.size else 0
 
 
 def only_the_digit(
@@ -239,7 +238,8 @@ def only_the_digit(
     largest = max(pieces, key=len)
     first, last = largest.min(axis=0), largest.max(axis=0)
     size = (last - first).max() + 1
-    strokes, others = [], []
+    strokes: list[np.ndarray] = []
+    others: list[np.ndarray] = []
     for piece in pieces:
         gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
         is_stroke = len(piece) / len(largest) >= 0.1 * gap / size

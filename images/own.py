@@ -24,6 +24,8 @@ SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit ju
 WORKING_SIDE = 256  # pixels; a larger picture is shrunk to it, which averages noise away too
 SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that would run a program
+# How HEIC and AVIF files start, behind four bytes.
+PHONE_FORMATS = [b"ftyp" + kind for kind in (b"heic", b"heix", b"mif1", b"avif", b"avis", b"hevc")]
 LEAST_CONTRAST = 16  # levels of 255 between ink and background
 LEAST_SIZE = 12  # pixels that a digit has to be high or wide, of the WORKING_SIDE
 EDGE, SOLID = "ink at the edge of the picture", "more ink than a digit has"  # doubts
@@ -112,6 +114,9 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
     except PermissionError:
         raise UserError(f"{path}: no permission to read it") from None
     except Exception:  # a decoder may raise anything at a broken file
+        with open(path, "rb") as file:
+            if file.read(12)[4:] in PHONE_FORMATS:
+                raise UserError(f"{path}: HEIC or AVIF; convert it to JPEG") from None
         kinds = ", ".join(FORMATS)
         raise UserError(f"{path}: damaged, or no image of a known kind ({kinds})") from None
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), SMOOTHLY)

@@ -231,8 +231,8 @@ def as_table(answer: Label, width: int) -> str:
     """
     name = os.fsencode(answer.file).decode(errors="replace")
     above, name = ("", name) if len(name) <= width else (f"{name}\n", "")
-    output, next_output = (answer.outputs[d] for d in (answer.digit, answer.runner_up))
-    row = f"{name:<{width}}  {answer.digit:>5}  {output:>6.3f}  {answer.runner_up} ({next_output:.3f})"
+    runner_up = f"{answer.runner_up} ({answer.outputs[answer.runner_up]:.3f})"
+    row = f"{name:<{width}}  {answer.digit:>5}  {answer.outputs[answer.digit]:>6.3f}  {runner_up}"
     below = f"\n  unsure: {answer.reason}" if answer.reason else ""
     return above + row + below
 

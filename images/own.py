@@ -7,7 +7,10 @@ Burges, "The MNIST database of handwritten digits", http://yann.lecun.com/exdb/m
 
 Before that, the digit has to be found. What is promised: one digit, in ink of any colour that
 stands out from its background, darker or lighter; the background is plain, reaches most of the
-border (or is a sheet with its four edges in the picture), and the light on it changes slowly.
+border (or is a sheet with its four edges in the picture). The light on it may change slowly, and
+shadows may have edges, if they are wider than a third of the picture. A frame around the digit or
+along the edge of the picture is cut away, if the digit does not touch it; so are lines on the
+paper that are fainter than the ink. What does not look like one digit is read with a doubt.
 """
 
 import os
@@ -197,8 +200,8 @@ def ink_in_any_light(colours: np.ndarray) -> np.ndarray:
         background = np.pad(colours, around, constant_values=nothing)  # a square may reach beyond
         background = extreme(extreme(background, width, first), width, second)
         ink = np.abs(colours - background).mean(axis=2)
-        ink = above_noise(ink - np.median(ink), ink - np.median(ink))
-        inks.append(ink * (255 / np.maximum(background.mean(axis=2), 64)))
+        ink -= np.median(ink)  # the extremes of noise
+        inks.append(above_noise(ink, ink) * (255 / np.maximum(background.mean(axis=2), 64)))
     return max(inks, key=extent)
 
 
@@ -216,9 +219,7 @@ def extreme(levels: np.ndarray, width: int, pick: np.ufunc) -> np.ndarray:
 
 def above_noise(ink: np.ndarray, background: np.ndarray) -> np.ndarray:
     """The ink; 0 where it is no more than noise could reach, by what a background shows of it."""
-    noise = (
-        np.percentile(np.abs(background), 25) / 0.32
-    )  # the standard deviation where it is normal
+    noise = np.percentile(np.abs(background), 25) / 0.32  # where normal, the standard deviation
     return np.where(ink > 5 * noise, ink, 0)
 
 
@@ -276,11 +277,17 @@ def doubt_about(
     top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
     height, width = bottom_right - top_left
     size = max(height, width)
+    mask = mask_of(digit, shape)
     gap = size // BOX  # by which a stroke may be broken, as some are in MNIST
-    joined = extreme(np.pad(mask_of(digit, shape), gap), gap + 1, np.maximum)
+    joined = extreme(np.pad(mask, gap), gap + 1, np.maximum)
     areas = sorted(map(len, connected(joined)))
+    box = mask[tuple(map(slice, top_left, bottom_right))]
+    near = gap + 1
+    sides = box[:near].any(0), box[-near:].any(0), box[:, :near].any(1), box[:, -near:].any(1)
     if top_left.min() < room or (bottom_right > np.array(shape) - room).any():
         return EDGE
+    if 2 * min(height, width) > size and min(side.mean() for side in sides) > 0.9:
+        return "a frame"  # touched by the digit, or with nothing in it
     if sum(areas[:-1]) > 0.05 * areas[-1]:
         return "several pieces of ink"
     if any(3 * np.ptp(piece, axis=0).max() >= size for piece in others):

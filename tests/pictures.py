@@ -1,7 +1,7 @@
 """Pictures as a person might hand them in: a digit of MNIST on paper, under many conditions.
 
 Levels are float64 (height, width), 0 black to 255 white; `on_paper` makes the plain case of a digit
-and each condition makes a picture of its own from what it needs of that.
+and the conditions change its ink, its paper or its light.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Draw = np.random.Generator
 
 
 def enlarged(image: np.ndarray, draw: Draw) -> np.ndarray:
-    """How much ink each pixel has, 0 to 1: the digit with sharp edges, somewhere near the middle."""
+    """How much ink each pixel has, 0 to 1: a digit with sharp edges, somewhere near the middle."""
     large = Image.fromarray(image).resize((DIGIT, DIGIT), Image.Resampling.BICUBIC)
     ink = np.zeros((SIDE, SIDE))
     top, left = draw.integers(60, SIDE - DIGIT - 60, 2)

@@ -7,14 +7,18 @@ Burges, "The MNIST database of handwritten digits", http://yann.lecun.com/exdb/m
 
 Before that, the digit has to be found. What is promised: one digit, in ink of any colour that
 stands out from its background, darker or lighter; the background is plain, reaches most of the
-border (or is a sheet with its four edges in the picture), and the light on it changes slowly.
+border (or is a sheet with its four edges in the picture). The light on it may change slowly, and
+shadows may have edges, if they are wider than a third of the picture. A frame around the digit or
+along the edge of the picture is cut away, if the digit does not touch it; so are lines on the
+paper that are fainter than the ink. What does not look like one digit is read with a doubt.
 """
 
 import os
 import warnings
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from PIL import Image, ImageOps
 
 from runtime.command_line import UserError
@@ -23,28 +27,72 @@ SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit ju
 WORKING_SIDE = 256  # pixels; a larger picture is shrunk to it, which averages noise away too
 SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that would run a program
+# How HEIC and AVIF files start, behind four bytes.
+PHONE_FORMATS = [b"ftyp" + kind for kind in (b"heic", b"heix", b"mif1", b"avif", b"avis", b"hevc")]
 LEAST_CONTRAST = 16  # levels of 255 between ink and background
+LEAST_SIZE = 12  # pixels that a digit has to be high or wide, of the WORKING_SIDE
+EDGE, SOLID = "ink at the edge of the picture", "more ink than a digit has"  # doubts
 HAIRLINE, PEN = 1, 2  # pixels of the box: MNIST's thinnest and its usual stroke
 
 
-def read_digit(path: str | os.PathLike) -> np.ndarray:
-    """The digit in an image file as MNIST would hold it: uint8 (1, 784), light ink on black.
+class Reading(NamedTuple):
+    """A digit as MNIST would hold it, uint8 (1, 784), light ink on black, and why it may be none.
+
+    The doubt is a phrase for a person, or "".
+    """
+
+    pixels: np.ndarray
+    doubt: str
+
+
+def read_digit(path: str | os.PathLike) -> Reading:
+    """The digit in an image file, and what speaks against its being one, if anything does.
 
     Raises UserError, naming the file, where it cannot be read or nothing stands out in it.
     """
     colours = read_colours(path)
+    readings = []
+    for share_of_full_ink in (0.5, 0.75):  # lines on the paper may be almost as dark as the pen
+        for ink_on in (ink_in_even_light, ink_in_any_light):
+            reading = look(colours, ink_on, share_of_full_ink)
+            if reading is None:
+                continue
+            if not reading.doubt:
+                return reading
+            readings.append(reading)
+    if not readings:
+        raise UserError(f"{path}: no digit stands out from its background")
+    return min(readings, key=lambda reading: reading.doubt == EDGE)  # the first; rather no EDGE
+
+
+def look(
+    colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
+) -> Reading | None:
+    """What is found in colours (height, width, 3) by one way to tell ink from its background."""
+    doubt = ""
     # The second look goes closer at what the first one found. There the light is more even, so that
     # fainter ink can be told from the background: the soft edges, which belong to the digit.
-    for share_of_full_ink in (0.5, 0.4):
-        ink = ink_on_background(colours)
+    for share in (share_of_full_ink, 0.8 * share_of_full_ink):
+        ink = ink_on(colours)
         if ink.max() < LEAST_CONTRAST:
-            raise UserError(f"{path}: no digit stands out from its background")
-        ink, top_left, bottom_right = only_the_digit(ink, share_of_full_ink)
+            return None
+        digit, others = only_the_digit(ink, share)
+        top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
         size = (bottom_right - top_left).max()
-        margin = -(size // 10) if is_sheet(ink, top_left, bottom_right) else size // 4 + 1
+        if is_sheet(ink, top_left, bottom_right):
+            margin, doubt = -(size // 10), SOLID  # unless the next look finds a digit on it
+        else:
+            margin, earlier = size // 4 + 1, "" if doubt == SOLID else doubt
+            # A stroke along the very edge may pass for a shadow where those are looked for.
+            room = 1 if ink_on is ink_in_even_light else size // 8
+            doubt = earlier or doubt_about(digit, others, ink.shape, room)
         (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
         colours = colours[top:bottom, left:right]
-    return centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
+    reach = size // 10 + 1  # of the soft edges; what is further away is no part of the digit
+    mask = extreme(np.pad(mask_of(digit, ink.shape), reach), 2 * reach + 1, np.maximum)
+    ink = np.where(mask, ink, 0)
+    pixels = centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
+    return Reading(pixels, doubt)
 
 
 def read_colours(path: str | os.PathLike) -> np.ndarray:
@@ -69,6 +117,9 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
     except PermissionError:
         raise UserError(f"{path}: no permission to read it") from None
     except Exception:  # a decoder may raise anything at a broken file
+        with open(path, "rb") as file:
+            if file.read(12)[4:] in PHONE_FORMATS:
+                raise UserError(f"{path}: HEIC or AVIF; convert it to JPEG") from None
         kinds = ", ".join(FORMATS)
         raise UserError(f"{path}: damaged, or no image of a known kind ({kinds})") from None
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), SMOOTHLY)
@@ -106,7 +157,7 @@ def border(picture: np.ndarray) -> np.ndarray:
     return picture[outermost]
 
 
-def ink_on_background(colours: np.ndarray) -> np.ndarray:
+def ink_in_even_light(colours: np.ndarray) -> np.ndarray:
     """How far each pixel is from the background towards the ink, in levels of 255, (height, width).
 
     The background is a surface of second degree for each colour, which follows uneven light. Its
@@ -130,31 +181,127 @@ def ink_on_background(colours: np.ndarray) -> np.ndarray:
     # Cubed, the few pixels that are far off, the ink, outvote the many that are off a little.
     towards_ink = (difference * (difference**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1))
     ink = difference @ towards_ink / max(np.linalg.norm(towards_ink) * channels**0.5, 1e-9)
-    noise = np.percentile(np.abs(ink), 25) / 0.32  # the standard deviation where noise is normal
+    return above_noise(ink, border(ink))
+
+
+def ink_in_any_light(colours: np.ndarray) -> np.ndarray:
+    """As `ink_in_even_light`, but shadows may have edges: ink is what is narrow.
+
+    The background of dark ink is the closing of the colours by a square, that of light ink their
+    opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982): a shadow has room for
+    the square and stays, a stroke has not and goes. Of the two, ink is what reaches further; the
+    other is the gaps between its strokes. Ink in a shadow has less light to differ by.
+    """
+    width = max(colours.shape[:2]) * 35 // 100 + 1
+    inks = []
+    for first, second in ((np.maximum, np.minimum), (np.minimum, np.maximum)):
+        nothing = -np.inf if first is np.maximum else np.inf
+        around = ((width - 1, width - 1), (width - 1, width - 1), (0, 0))
+        background = np.pad(colours, around, constant_values=nothing)  # a square may reach beyond
+        background = extreme(extreme(background, width, first), width, second)
+        ink = np.abs(colours - background).mean(axis=2)
+        ink -= np.median(ink)  # the extremes of noise
+        inks.append(above_noise(ink, ink) * (255 / np.maximum(background.mean(axis=2), 64)))
+    return max(inks, key=extent)
+
+
+def extreme(levels: np.ndarray, width: int, pick: np.ufunc) -> np.ndarray:
+    """The largest (pick = np.maximum) or smallest level of every square, `width` pixels wide."""
+    for _ in range(2):
+        done = 1
+        while done < width:  # from the extreme of `done` pixels to that of up to twice as many
+            step = min(done, width - done)
+            levels = pick(levels[step:], levels[:-step])
+            done += step
+        levels = levels.swapaxes(0, 1)
+    return levels
+
+
+def above_noise(ink: np.ndarray, background: np.ndarray) -> np.ndarray:
+    """The ink; 0 where it is no more than noise could reach, by what a background shows of it."""
+    noise = np.percentile(np.abs(background), 25) / 0.32  # where normal, the standard deviation
     return np.where(ink > 5 * noise, ink, 0)
+
+
+def extent(ink: np.ndarray) -> int:
+    """The area of the box around all strong ink, in pixels."""
+    rows, columns = np.nonzero(ink > max(ink.max() / 2, LEAST_CONTRAST))
+    return int((np.ptp(rows) + 1) * (np.ptp(columns) + 1)) if rows.size else 0
 
 
 def only_the_digit(
     ink: np.ndarray, share_of_full_ink: float
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The ink without specks; (row, column) of the digit's top left and bottom right (exclusive).
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    """(row, column) of the digit's pixels, and of each other piece that is no frame around it.
 
     The further a piece is from the largest one, the larger it must be to count as a stroke.
     """
     full_ink = np.median(ink[ink > ink.max() / 2])
     pieces = connected(ink > share_of_full_ink * full_ink)
+    firsts = np.array([piece.min(axis=0) for piece in pieces])
+    lasts = np.array([piece.max(axis=0) for piece in pieces])
+    pieces = [piece for piece in pieces if not is_frame(piece, firsts, lasts)]
     largest = max(pieces, key=len)
     first, last = largest.min(axis=0), largest.max(axis=0)
     size = (last - first).max() + 1
-    strokes, ink = [], ink.copy()
+    strokes: list[np.ndarray] = []
+    others: list[np.ndarray] = []
     for piece in pieces:
         gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
-        if len(piece) / len(largest) >= 0.1 * gap / size:
-            strokes.append(piece)
-        else:
-            ink[tuple(piece.T)] = 0
-    digit = np.concatenate(strokes)
-    return ink, digit.min(axis=0), digit.max(axis=0) + 1
+        is_stroke = len(piece) / len(largest) >= 0.1 * gap / size
+        (strokes if is_stroke else others).append(piece)
+    return np.concatenate(strokes), others
+
+
+def is_frame(piece: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> bool:
+    """Whether a piece goes around another one of at least a third of its size, and apart from it.
+
+    firsts, lasts (pieces, 2): row and column of the top left and the bottom right of every piece.
+    """
+    first, last = piece.min(axis=0), piece.max(axis=0)
+    within = ((firsts > first) & (lasts < last)).all(axis=1)
+    large = 3 * (lasts - firsts).max(axis=1) >= (last - first).max()
+    for inner_first, inner_last in zip(firsts[within & large], lasts[within & large], strict=True):
+        if not ((piece >= inner_first) & (piece <= inner_last)).all(axis=1).any():
+            return True
+    return False
+
+
+def doubt_about(
+    digit: np.ndarray, others: list[np.ndarray], shape: tuple[int, ...], room: int
+) -> str:
+    """Why what was found in a picture of this shape may not be one digit, or "".
+
+    room: pixels that have to be free between the digit and the edge of the picture.
+    """
+    top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
+    height, width = bottom_right - top_left
+    size = max(height, width)
+    mask = mask_of(digit, shape)
+    gap = size // BOX  # by which a stroke may be broken, as some are in MNIST
+    joined = extreme(np.pad(mask, gap), gap + 1, np.maximum)
+    areas = sorted(map(len, connected(joined)))
+    box = mask[tuple(map(slice, top_left, bottom_right))]
+    near = gap + 1
+    sides = box[:near].any(0), box[-near:].any(0), box[:, :near].any(1), box[:, -near:].any(1)
+    if top_left.min() < room or (bottom_right > np.array(shape) - room).any():
+        return EDGE
+    if 2 * min(height, width) > size and min(side.mean() for side in sides) > 0.9:
+        return "a frame"  # touched by the digit, or with nothing in it
+    if sum(areas[:-1]) > 0.05 * areas[-1]:
+        return "several pieces of ink"
+    if any(3 * np.ptp(piece, axis=0).max() >= size for piece in others):
+        return "several pieces of ink"
+    if width > 1.8 * height:  # 1 in 1000 of MNIST's digits is wider than 1.75 times its height
+        return "wider than a digit"
+    return "smaller than a digit" if size < LEAST_SIZE else ""
+
+
+def mask_of(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A bool array of this shape, True at the (row, column) of pixels."""
+    mask = np.zeros(shape, bool)
+    mask[tuple(pixels.T)] = True
+    return mask
 
 
 def is_sheet(ink: np.ndarray, top_left: np.ndarray, bottom_right: np.ndarray) -> bool:
@@ -193,9 +340,7 @@ def fitted(ink: np.ndarray, top_left: np.ndarray, size: int) -> np.ndarray:
     if stroke < HAIRLINE * pixel:
         widening = round((PEN * pixel - stroke) / 2)
         ink = np.minimum(ink, np.median(ink[strong]))  # how it met the pixels made it uneven
-    ink = np.pad(ink, room)
-    for axis in (0, 1) if widening else ():
-        ink = sliding_window_view(ink, 2 * widening + 1, axis).max(axis=-1)
+    ink = extreme(np.pad(ink, room), 2 * widening + 1, np.maximum)
     pixel = (size + 2 * widening) / BOX
     top, left = top_left + room - 2 * widening - (SIDE - BOX) / 2 * pixel
     window = (left, top, left + SIDE * pixel, top + SIDE * pixel)

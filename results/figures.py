@@ -160,10 +160,10 @@ def mistakes_in_words(confusion: np.ndarray, shown: int) -> str:
     return f"The {shown} mistakes of the largest error, of {wrong:,} in {images:,} test images"
 
 
-def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, int, float]]) -> None:
+def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, str]]) -> None:
     """inputs.png: what the network saw of each file (pixels (1, 784)), and what it answered."""
-    captions = [f"{_name_of(file)}\n{digit} ({output:.2f})" for file, _, digit, output in seen]
-    pictures = [pixels for _, pixels, _, _ in seen]
+    captions = [f"{_name_of(file)}\n{answer}" for file, _, answer in seen]
+    pictures = [pixels for _, pixels, _ in seen]
     _save(folder, "inputs.png", page(pictures, captions, "What the network saw, and its answer"))
 
 

@@ -239,7 +239,7 @@ def test_the_page_of_mistakes_says_how_many_there_are(confusion, shown, said):
 
 def test_a_name_that_is_no_text_is_drawn_too(tmp_path):
     name = os.fsdecode(b"bad\xff\n.png")
-    figures.draw_inputs(str(tmp_path), [(f"folder/{name}", np.eye(28), 7, 0.5)])
+    figures.draw_inputs(str(tmp_path), [(f"folder/{name}", np.eye(28), "7 (0.50)")])
     title = figures.title_of(f"/data/{name}", [0, 1])
     assert title == "/data/bad\ufffd\ufffd.png, digits 0 and 1"
     FigureCanvasAgg(figures.cost_curve(history(2), title)).draw()

@@ -76,7 +76,7 @@ def read(tmp_path):
 
     def write_and_read(picture: Image.Image, name: str = "digit.png", **options) -> np.ndarray:
         picture.save(tmp_path / name, **options)
-        image = read_digit(tmp_path / name)
+        image = read_digit(tmp_path / name).pixels
         assert image.shape == (1, 784) and image.dtype == np.uint8
         return image.reshape(28, 28)
 

@@ -69,28 +69,29 @@ def look(
     colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
 ) -> Reading | None:
     """What is found in colours (height, width, 3) by one way to tell ink from its background."""
-    doubt = ""
+    doubt, looked_at = "", np.ones(colours.shape[:2], bool)
+    # Where shadows are looked for, a stroke along the edge passes for one and goes unseen.
+    room = 0.0 if ink_on is ink_in_even_light else 1 / 3  # at the edge, in sizes of the digit
     # The second look goes closer at what the first one found. There the light is more even, so that
     # fainter ink can be told from the background: the soft edges, which belong to the digit.
     for share in (share_of_full_ink, 0.8 * share_of_full_ink):
-        ink = ink_on(colours)
+        ink = np.where(looked_at, ink_on(colours), 0)
         if ink.max() < LEAST_CONTRAST:
             return None
-        digit, others = only_the_digit(ink, share)
+        digit, others, frames = only_the_digit(ink, share)
         top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
         size = (bottom_right - top_left).max()
         if is_sheet(ink, top_left, bottom_right):
-            margin, doubt = -(size // 10), SOLID  # unless the next look finds a digit on it
+            doubt = SOLID  # unless the next look finds a digit on it
+            looked_at, margin = np.ones(ink.shape, bool), -(size // 10)
         else:
-            margin, earlier = size // 4 + 1, "" if doubt == SOLID else doubt
-            # A stroke along the very edge may pass for a shadow where those are looked for.
-            room = 1 if ink_on is ink_in_even_light else size // 8
-            doubt = earlier or doubt_about(digit, others, ink.shape, room)
+            earlier = "" if doubt == SOLID else doubt
+            doubt = earlier or doubt_about(digit, others, ink.shape, max(1, round(room * size)))
+            looked_at, margin, room = ~near(others + frames, ink.shape, 2), size // 4 + 1, 0
         (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
         colours = colours[top:bottom, left:right]
-    reach = size // 10 + 1  # of the soft edges; what is further away is no part of the digit
-    mask = extreme(np.pad(mask_of(digit, ink.shape), reach), 2 * reach + 1, np.maximum)
-    ink = np.where(mask, ink, 0)
+        looked_at = looked_at[top:bottom, left:right]
+    ink = np.where(near([digit], ink.shape, size // 10 + 1), ink, 0)  # with its soft edges
     pixels = centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
     return Reading(pixels, doubt)
 
@@ -231,8 +232,8 @@ def extent(ink: np.ndarray) -> int:
 
 def only_the_digit(
     ink: np.ndarray, share_of_full_ink: float
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """(row, column) of the digit's pixels, and of each other piece that is no frame around it.
+) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
+    """(row, column) of the digit's pixels, and of those of each other piece, and of each frame.
 
     The further a piece is from the largest one, the larger it must be to count as a stroke.
     """
@@ -240,6 +241,7 @@ def only_the_digit(
     pieces = connected(ink > share_of_full_ink * full_ink)
     firsts = np.array([piece.min(axis=0) for piece in pieces])
     lasts = np.array([piece.max(axis=0) for piece in pieces])
+    frames = [piece for piece in pieces if is_frame(piece, firsts, lasts)]
     pieces = [piece for piece in pieces if not is_frame(piece, firsts, lasts)]
     largest = max(pieces, key=len)
     first, last = largest.min(axis=0), largest.max(axis=0)
@@ -250,7 +252,7 @@ def only_the_digit(
         gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
         is_stroke = len(piece) / len(largest) >= 0.1 * gap / size
         (strokes if is_stroke else others).append(piece)
-    return np.concatenate(strokes), others
+    return np.concatenate(strokes), others, frames
 
 
 def is_frame(piece: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> bool:
@@ -277,13 +279,13 @@ def doubt_about(
     top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
     height, width = bottom_right - top_left
     size = max(height, width)
-    mask = mask_of(digit, shape)
+    mask = near([digit], shape, 0)
     gap = size // BOX  # by which a stroke may be broken, as some are in MNIST
     joined = extreme(np.pad(mask, gap), gap + 1, np.maximum)
     areas = sorted(map(len, connected(joined)))
     box = mask[tuple(map(slice, top_left, bottom_right))]
-    near = gap + 1
-    sides = box[:near].any(0), box[-near:].any(0), box[:, :near].any(1), box[:, -near:].any(1)
+    rim = gap + 1
+    sides = box[:rim].any(0), box[-rim:].any(0), box[:, :rim].any(1), box[:, -rim:].any(1)
     if top_left.min() < room or (bottom_right > np.array(shape) - room).any():
         return EDGE
     if 2 * min(height, width) > size and min(side.mean() for side in sides) > 0.9:
@@ -297,11 +299,12 @@ def doubt_about(
     return "smaller than a digit" if size < LEAST_SIZE else ""
 
 
-def mask_of(pixels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A bool array of this shape, True at the (row, column) of pixels."""
+def near(pieces: list[np.ndarray], shape: tuple[int, ...], reach: int) -> np.ndarray:
+    """A bool array of this shape, True no further than `reach` pixels from any of the pieces."""
     mask = np.zeros(shape, bool)
-    mask[tuple(pixels.T)] = True
-    return mask
+    for piece in pieces:
+        mask[tuple(piece.T)] = True
+    return extreme(np.pad(mask, reach), 2 * reach + 1, np.maximum)
 
 
 def is_sheet(ink: np.ndarray, top_left: np.ndarray, bottom_right: np.ndarray) -> bool:

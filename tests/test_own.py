@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pictures import CONDITIONS, picture_of
 from PIL import Image, ImageDraw, ImageFilter
 
 from images.own import read_digit
@@ -266,6 +267,88 @@ def test_a_digit_cut_out_to_its_very_edges_is_read(classify, read):
     assert classify(read(drawn(7, (120, 200), (10, 10, 110, 195), 22))) == 7
 
 
+# Of three images of each digit; turned by 15 degrees, some are no longer what they were.
+LEAST_ALIKE = dict.fromkeys(CONDITIONS, 27) | {"rotated 15 degrees": 24}
+
+
+@pytest.mark.parametrize("condition", CONDITIONS)
+def test_a_picture_under_any_condition_keeps_its_class(
+    real_mnist, classify, hundred, read, condition
+):
+    images = np.concatenate([hundred[digit * 10 :][:3] for digit in range(10)])
+    pictures = [picture_of(image, condition, seed) for seed, image in enumerate(images)]
+    assert agreements(classify, images, pictures, read) >= LEAST_ALIKE[condition]
+
+
+def test_hardly_a_plain_digit_is_doubted(real_mnist, hundred, doubt_about):
+    pictures = [picture_of(image, "plain", seed) for seed, image in enumerate(hundred)]
+    assert sum(doubt_about(picture) != "" for picture in pictures) <= 3
+
+
+@pytest.fixture
+def doubt_about(tmp_path) -> Callable[[Image.Image], str]:
+    """Write a picture to a file, read the digit from it and give what speaks against that."""
+
+    def write_and_read(picture: Image.Image) -> str:
+        picture.save(tmp_path / "digit.png", compress_level=0)
+        return read_digit(tmp_path / "digit.png").doubt
+
+    return write_and_read
+
+
+def test_what_is_no_single_digit_is_doubted_with_the_reason(doubt_about):
+    def picture(*boxes: tuple[int, int, int, int], digit: int = 7, pen: int = 20) -> Image.Image:
+        levels = [drawn(digit, (400, 400), box, pen) for box in boxes]
+        return Image.fromarray(np.min(levels, axis=0))
+
+    alone = picture((130, 80, 270, 320))
+    assert doubt_about(alone) == ""
+    side_by_side = picture((60, 120, 160, 280), (220, 120, 320, 280))
+    assert doubt_about(side_by_side) == "several pieces of ink"
+    far_apart = picture((20, 20, 80, 120), (320, 280, 380, 380))
+    assert doubt_about(far_apart) == "several pieces of ink"
+    dotted = alone.copy()
+    ImageDraw.Draw(dotted).ellipse((180, 340, 210, 370), fill=0)
+    assert doubt_about(dotted) == "several pieces of ink"
+    touched = alone.copy()
+    ImageDraw.Draw(touched).rectangle((40, 40, 360, 325), outline=0, width=8)
+    assert doubt_about(touched) == "a frame"
+    assert doubt_about(picture((40, 180, 360, 240))) == "wider than a digit"
+    assert doubt_about(picture((200, 200, 205, 210), pen=3)) == "smaller than a digit"
+    block_on_a_sheet = Image.new("L", (400, 400), 60)
+    block_on_a_sheet.paste(255, (60, 60, 340, 340))
+    block_on_a_sheet.paste(0, (140, 140, 260, 260))
+    assert doubt_about(block_on_a_sheet) == "more ink than a digit has"
+
+
+@pytest.mark.parametrize("edge", ["left", "top", "right", "bottom"])
+@pytest.mark.parametrize("digit", [2, 4, 5, 7])
+def test_ink_at_the_edge_of_the_picture_is_doubted(doubt_about, digit, edge):
+    picture = drawn(digit, (400, 400), (100, 60, 300, 340), 30)
+    left, top, right, bottom = Image.eval(picture, lambda level: 255 - level).getbbox()
+    inner = {"left": (left, 0, 400, 400), "top": (0, top, 400, 400)}
+    inner |= {"right": (0, 0, right, 400), "bottom": (0, 0, 400, bottom)}
+    assert doubt_about(picture.crop(inner[edge])) == "ink at the edge of the picture"
+
+
+def test_an_upright_bar_is_no_frame(doubt_about):
+    picture = Image.new("L", (400, 400), 255)
+    picture.paste(0, (180, 80, 220, 320))
+    assert doubt_about(picture) == ""
+
+
+def test_a_frame_changes_nothing(read):
+    picture = drawn(5, (400, 400), (130, 100, 270, 300), 20)
+    plain = read(picture)
+    along_the_edge, around = picture.copy(), picture.copy()
+    ImageDraw.Draw(along_the_edge).rectangle((0, 0, 399, 399), outline=0, width=6)
+    assert difference(read(along_the_edge), plain) < 1
+    ImageDraw.Draw(around).ellipse((50, 40, 340, 360), outline=0, width=9)
+    assert difference(read(around), plain) < 1
+    ImageDraw.Draw(around).rectangle((30, 20, 370, 380), outline=0, width=5)
+    assert difference(read(around), plain) < 1
+
+
 def test_a_large_photograph_takes_less_than_a_second(tmp_path):
     picture = drawn(7, (4000, 3000), (1500, 800, 2300, 2200), 60, BLUE, BEIGE, "RGB")
     picture.save(tmp_path / "photo.jpg")
@@ -311,6 +394,8 @@ UNREADABLE = {
     "all white": (lambda path: Image.new("L", (50, 50), 255).save(path), "no digit"),
     "all transparent": (lambda path: Image.new("RGBA", (50, 50)).save(path), "no digit"),
     "one pixel": (lambda path: Image.new("L", (1, 1)).save(path), "no digit"),
+    "of a telephone": (lambda path: path.write_bytes(b"\0\0\0\x1cftypheic" + bytes(90)), "to JPEG"),
+    "of a browser": (lambda path: path.write_bytes(b"\0\0\0\x1cftypavif" + bytes(90)), "to JPEG"),
     "paper alone": (noisy_blank_photo, "no digit"),
 }
 

@@ -456,7 +456,7 @@ def test_a_drawing_is_seen_as_own_images_sees_a_picture_of_it(visit, url, traine
             picture = tab.locator("#pad").evaluate("pad => pad.toDataURL()")
             file = tmp_path / f"{digit}.png"
             file.write_bytes(base64.b64decode(picture.partition(",")[2]))
-            seen.append((sees(tab), own.read_digit(file)[0]))
+            seen.append((sees(tab), own.read_digit(file).pixels[0]))
             differences.append(difference(*seen[-1]))
             tab.click("#clear")
     assert len(differences) == 40

@@ -153,7 +153,7 @@ def test_every_make_target_named_is_in_the_makefile(page):
 
 @each_page
 def test_every_command_is_one_that_the_scripts_understand(page):
-    for words in commands(page.read_text()):
+    for words in filter(None, commands(page.read_text())):
         demonstrations = {"run": train, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
         if words[0] == "make" and words[1:2] and words[1] in demonstrations:
             told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]

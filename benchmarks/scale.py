@@ -84,6 +84,17 @@ def terms_of(run: dict, cores: int) -> list[float]:
     return terms(run["images"], run["partitions"], min(run["executors"], cores))
 
 
+def projected(constants: dict[str, float]) -> list[dict]:
+    """What the formula says of a billion images on a thousand cores, by partitions."""
+    found = []
+    for partitions in (1_000, 4_000, 16_000, 10**9 // 12_000):
+        parts = np.array(terms(10**9, partitions, 1_000)) * list(constants.values())
+        driver, cores = parts[:2].sum(), parts[2:].sum()
+        shares = {"partitions": partitions, "driver": driver, "cores": cores}
+        found.append({**shares, "seconds": driver + cores})
+    return found
+
+
 def main() -> None:
     parser = measure.arguments(__doc__)
     parser.add_argument("--rounds", type=int, default=7, help="counted rounds")
@@ -121,8 +132,11 @@ def main() -> None:
     heads = ("executors", "d"), ("images", ",d"), ("partitions", "d")
     heads += ("seconds", ".3f"), ("model", ".3f"), ("ratio", ".2f")
     checks = measure.table(runs, {name: (name, form) for name, form in heads})
-    text = f"{measure.table(rows, columns)}\n\n{checks}"
-    measure.save("scale", {"constants": constants, "runs": runs}, text)
+    far = projected(constants)
+    heads = ("partitions", ",d"), ("driver", ".1f"), ("cores", ".1f"), ("seconds", ".1f")
+    said = measure.table(far, {name: (name, form) for name, form in heads})
+    text = f"{measure.table(rows, columns)}\n\n{checks}\n\n{said}"
+    measure.save("scale", {"constants": constants, "runs": runs, "projected": far}, text)
 
 
 if __name__ == "__main__":

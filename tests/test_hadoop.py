@@ -87,16 +87,16 @@ def here(spark, small_mnist, data, tmp_path_factory) -> list[dict[str, bytes]]:
     return found
 
 
-@pytest.mark.parametrize("mode", ["client", "cluster"])
-def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path, mode):
-    """With each strategy, on whole files and on shards, in both modes."""
-    places = [f"/bits/{mode}/{name}" for name in ("whole", "shards")]
-    words = ["hdfs:///data/small", f"hdfs://{places[0]}"]
-    words += ["hdfs:///data/small-shards", f"hdfs://{places[1]}"]
+@pytest.mark.parametrize(
+    ("mode", "place", "which"), [("client", "small", 0), ("cluster", "small-shards", 1)]
+)
+def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path, mode, place, which):
+    """Each network with each strategy: on whole files in client mode, on shards in cluster mode."""
+    words = [f"hdfs:///data/{place}", f"hdfs:///bits/{mode}"]
     command = hadoop.submit(mode, every_strategy.__file__, words)
     with Submitted(command, tmp_path, variables=hadoop.variables) as run:
         run.ended()
-    assert [every_strategy.parameters(hadoop.uri + place) for place in places] == here
+    assert every_strategy.parameters(f"{hadoop.uri}/bits/{mode}") == here[which]
 
 
 def training(hadoop, folder: Path, mode: str, place: str, *words) -> Submitted:

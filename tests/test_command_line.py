@@ -149,11 +149,11 @@ def test_a_data_folder_that_is_not_there_is_named(refusal, script, place):
 
 
 @pytest.mark.parametrize("script", MAINS)
-def test_a_file_in_the_place_of_the_data_folder_is_named(refusal, folder, script):
+@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
+def test_a_file_in_the_place_of_the_data_folder_is_named(refusal, folder, script, start):
     place = folder / "t10k-labels-idx1-ubyte"
-    for start in ("", "file://"):
-        text = refusal(script, "--data", f"{start}{place}")
-        assert f"{start}{place}: a file; name the folder that it lies in, {start}{folder}\n" in text
+    text = refusal(script, "--data", f"{start}{place}")
+    assert f"{start}{place}: a file; name the folder that it lies in, {start}{folder}\n" in text
 
 
 @pytest.mark.parametrize("option", ["--model-dir", "--plots-dir"])

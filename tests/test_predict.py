@@ -148,7 +148,10 @@ def test_own_images_get_the_answer_of_the_original(model, mnist, tmp_path, capsy
     assert sum(agreed) >= 49
     for answer in said:
         assert list(answer["outputs"]) == [str(digit) for digit in range(10)]
-        assert max(answer["outputs"], key=answer["outputs"].get) == str(answer["digit"])
+        ranking = sorted(answer["outputs"], key=answer["outputs"].get, reverse=True)
+        assert ranking[:2] == [str(answer["digit"]), str(answer["runner_up"])]
+        assert answer["unsure"] is (answer["reason"] is not None)
+    assert sum(answer["unsure"] for answer in said) <= 10  # after only four epochs
 
 
 def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist, tmp_path, capsys):
@@ -160,7 +163,8 @@ def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist
     words = [files[0], text, blank, missing, files[1]]
     assert predict.main([str(word) for word in words] + ["--model-dir", model]) == 1
     said = capsys.readouterr()
-    assert len(said.out.splitlines()) == 3  # a heading and two answers
+    rows = [row for row in said.out.splitlines() if not row.startswith("  unsure: ")]
+    assert len(rows) == 3  # a heading and two answers
     for line, file in zip(said.err.splitlines(), (text, blank, missing), strict=True):
         assert line.startswith(f"error: {file}: ")
 
@@ -185,7 +189,93 @@ def test_own_images_need_neither_spark_nor_java(model, mnist, tmp_path):
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert len(done.stdout.splitlines()) == 4
+    assert all(file in done.stdout for file in files)
+
+
+UNSURE = {
+    # sigmoid: the outputs are independent of each other; softmax: they add up to 1
+    (0.97, 0.02, 0.1): None,
+    (0.7, 0.3, 0.0): None,
+    (0.49, 0.01, 0.02): "no output reaches 0.5",
+    (0.4, 0.35, 0.25): "no output reaches 0.5",
+    (0.95, 0.02, 0.9): "the runner-up is close",
+    (0.55, 0.44, 0.01): "the runner-up is close",
+}
+
+
+@pytest.mark.parametrize(("outputs", "reason"), UNSURE.items())
+def test_outputs_decide_what_is_unsure(
+    model, mnist, tmp_path, capsys, monkeypatch, outputs, reason
+):
+    Y = np.zeros((1, 10))
+    Y[0, [7, 1, 3]] = outputs
+    monkeypatch.setattr(predict, "predict", lambda *_: Y)
+    file = draw_test_images(mnist, tmp_path, 1)[0]
+    assert predict.main([file, "--model-dir", model, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    second = 1 if outputs[1] > outputs[2] else 3
+    assert (answer["digit"], answer["runner_up"]) == (7, second)
+    assert (answer["unsure"], answer["reason"]) == (reason is not None, reason)
+    assert predict.main([file, "--model-dir", model]) == 0
+    row, *below = capsys.readouterr().out.splitlines()[1:]
+    assert f"7  {outputs[0]:6.3f}  {second} ({max(outputs[1:]):.3f})" in row
+    assert below == ([f"  unsure: {reason}"] if reason else [])
+
+
+def two_digits(folder: Path) -> str:
+    picture = Image.new("L", (200, 120), 255)
+    picture.paste(0, (50, 20, 60, 100))
+    picture.paste(0, (120, 20, 130, 100))
+    picture.save(folder / "two ones.png")
+    return str(folder / "two ones.png")
+
+
+def test_pictures_decide_what_is_unsure_too(model, tmp_path, capsys):
+    file = two_digits(tmp_path)
+    assert predict.main([file, "--model-dir", model, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["unsure"], answer["reason"]) == (True, "several pieces of ink")
+
+
+def test_the_table_of_answers_fits_40_columns(model, mnist, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.chdir(tmp_path)
+    draw_test_images(mnist, tmp_path, 2)
+    two_digits(tmp_path)
+    long = "a name that is longer than the table.png"
+    os.rename("digit 1.png", long)
+    assert predict.main(["digit 0.png", long, "two ones.png", "--model-dir", model]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert max(map(len, said)) <= 40
+    end = said[0].index("digit") + 5
+    rows = [row for row in said[1:] if row != long and not row.startswith("  unsure: ")]
+    assert len(rows) == 3 and all(row[end - 1].isdigit() and row[end] == " " for row in rows)
+    assert rows[0].startswith("digit 0.png ") and said[said.index(long) + 1] == rows[1]
+
+
+def test_the_table_of_scores_fits_40_columns():
+    scores = predict.metrics(np.full((10, 4), 10_000), np.eye(10) * 1000, range(10))
+    narrow = predict.metrics_table(scores, 40).splitlines()
+    wide = predict.metrics_table(scores).splitlines()
+    assert max(map(len, narrow)) <= 40 < max(map(len, wide)) <= 80
+    assert [row.split()[-3:] for row in narrow[1:-1]] == [row.split()[-3:] for row in wide[1:-1]]
+
+
+def test_a_file_name_that_is_no_text_is_answered(model, mnist, tmp_path):
+    file = os.fsencode(draw_test_images(mnist, tmp_path, 1)[0])
+    os.rename(file, file[:-4] + b"\xff.png")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "predict.py"), file[:-4] + b"\xff.png", "--model-dir", model],
+        capture_output=True,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("images", [[], ["digit.png"]])
+def test_without_a_trained_network_it_says_what_to_run(tmp_path, capsys, images):
+    assert predict.main([*images, "--model-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == f"error: {tmp_path}: there is no trained network; run train.py first"
 
 
 @pytest.mark.parametrize("switch", ["--json", "--show"])

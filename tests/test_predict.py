@@ -127,6 +127,12 @@ def test_scoring_draws_three_figures_that_name_the_data_set(scored):
     assert any("says 7 (0.90)\ntruth 3" in text for text in texts)
 
 
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch):
+    """Wide enough for pytest's long paths: a file's name and its answer stand in one row."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+
 def draw_test_images(mnist, folder: Path, count: int) -> list[str]:
     images, _, _ = data_loader.read_part(mnist, "test")
     files = []

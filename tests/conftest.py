@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import stat
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from runtime.command_line import UserError
 from runtime.spark import spark_context
 
 ROOT = Path(__file__).resolve().parent.parent
+# Where the suite runs in the background, Ctrl-C is ignored, and so it would be in what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -416,6 +416,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run, initial = describe_run(settings, split), initial_of(settings)
         start = checkpoints.start(settings.model_dir, run, initial, settings.resume)
         saver = checkpoints.Saver(claimed, run, settings.checkpoint_every)
+        one_image = data_loader.image_label_pairs(split, settings.dtype).first()[0]
         trained = fit(**vars(settings), split=split, start=start, saver=saver)
         done = len(trained.history)
         if done == 0:  # Ctrl-C came before the end of the first epoch
@@ -423,7 +424,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 130
         saver.run_ended(trained)
         title = figures.title_of(split.name, settings.digits, settings.strategy, settings.network)
-        one_image = data_loader.image_label_pairs(split, settings.dtype).first()[0]
         figures.draw_training(settings.plots_dir, trained, initial, one_image, title)
         print(f"saved {settings.model_dir} and {settings.plots_dir}")
         verdict.tell_if_stuck(trained.history, settings)

@@ -241,14 +241,19 @@ def test_a_broken_model_is_refused_and_nothing_of_it_run(
     assert not (model / "sprung").exists()
 
 
-@pytest.mark.parametrize("name", ["parameters.npz", "settings.json"])
-def test_a_model_without_one_of_its_files_is_refused(refusal, model, name):
-    (model / name).unlink()
-    assert f"cannot read {model / name}: " in refusal("predict")
+def test_a_model_without_its_parameters_is_refused(refusal, model):
+    (model / "parameters.npz").unlink()
+    assert f"cannot read {model}/parameters.npz: " in refusal("predict")
+
+
+def test_a_model_without_its_settings_is_no_model_yet(refusal, model):
+    (model / "settings.json").unlink()
+    assert f"{model}: there is no trained network; run train.py first" in refusal("predict")
 
 
 def test_a_model_folder_that_is_not_there_is_named(refusal, tmp_path):
-    assert f"{tmp_path}/nowhere/" in refusal("predict", "--model-dir", tmp_path / "nowhere")
+    said = refusal("predict", "--model-dir", tmp_path / "nowhere")
+    assert f"{tmp_path}/nowhere: there is no trained network; run train.py first" in said
 
 
 def test_a_model_whose_settings_are_of_another_network_is_refused(refusal, model):

@@ -1,10 +1,10 @@
 # make run     train on MNIST, then score the test set       make run ARGS="--epochs 5"
-# make test    run the tests (five minutes)
-# make test-all   also those that take longer: a cluster, failures, 10,000 broken files (twenty minutes)
+# make test    run the tests (ten minutes)
+# make test-all   also those that take longer: a cluster, failures, 10,000 broken files (half an hour)
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
 # make cluster-demo   train and score on a master and two workers on this machine
 # make hadoop-demo   the same on HDFS and YARN on this machine; needs Maven (mvn)
-# make test-hadoop   the tests on HDFS, YARN and S3 (eight minutes); needs Maven (mvn)
+# make test-hadoop   the tests on HDFS, YARN and S3 (fifteen minutes); needs Maven (mvn)
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
 # make docs/arguments.md   the page of all arguments, from what --help says
 # make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu

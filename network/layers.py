@@ -13,6 +13,7 @@ layer computes H^ = x W + B, its activation H. `key` names the random numbers of
 this epoch (see nn_math.random_stream); it is None in predicting, which leaves nothing to chance.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class Misfit(ValueError):
 
 
 @dataclass(frozen=True)
-class Layer:
+class Layer(ABC):
     """What most layers share: no parameters, and a value of the shape that came in."""
 
     learns = False
@@ -46,17 +47,17 @@ class Layer:
         """W and B of a layer that learns; `relu`: the activation that follows is one."""
         return ()
 
+    @abstractmethod
     def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
         """What the map backward will want, and the value."""
-        raise NotImplementedError
 
     def gradients(self, kept: Any, delta: np.ndarray) -> Arrays:
         """dW and dB, summed over the images."""
         return ()
 
+    @abstractmethod
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
         """The derivative of E by what came in."""
-        raise NotImplementedError
 
 
 MOST = 65536  # units, filters, or a side

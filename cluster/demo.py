@@ -6,17 +6,14 @@ folder than the project's. In the end, whatever happens, they are stopped by the
 """
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import data_loader
-from cluster.processes import interrupted, show, submit_command
+from cluster.processes import data_from_anywhere, interrupted, show, submit_command
 from cluster.standalone import standalone_cluster
-from runtime import storage
 from runtime.command_line import DATA_HELP, Parser, exit_status, whole_number
 
 
@@ -38,9 +35,7 @@ def arguments() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Show it; returns 0."""
     options, training = arguments().parse_known_args(argv)
-    place = data_loader.find_data(options.data)
-    if place != "offline" and not storage.is_uri(place):
-        place = os.path.abspath(place)
+    place = data_from_anywhere(options.data)
     signal.signal(signal.SIGTERM, interrupted)
     folder = Path(tempfile.mkdtemp(prefix="cluster-demo-"))
     with standalone_cluster(folder, options.workers) as cluster:

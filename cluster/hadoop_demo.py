@@ -6,17 +6,14 @@ all servers and containers are stopped by their process ids.
 """
 
 import argparse
-import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import data_loader
 from cluster.hadoop import Hadoop, hadoop_cluster
-from cluster.processes import PROJECT, interrupted, show
-from runtime import storage
+from cluster.processes import PROJECT, data_from_anywhere, interrupted, show
 from runtime.command_line import DATA_HELP, Parser, exit_status, whole_number
 
 DATA = "hdfs:///data/digits"
@@ -47,9 +44,7 @@ def said_in_container(hadoop: Hadoop) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Show it; returns 0."""
     options, words = arguments().parse_known_args(argv)
-    place = data_loader.find_data(options.data)
-    if place != "offline" and not storage.is_uri(place):
-        place = os.path.abspath(place)
+    place = data_from_anywhere(options.data)
     signal.signal(signal.SIGTERM, interrupted)
     folder = Path(tempfile.mkdtemp(prefix="hadoop-demo-"))
     with hadoop_cluster(folder) as hadoop:

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import pyspark
 
+import data_loader
+from runtime import storage
 from runtime.command_line import UserError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -124,3 +126,11 @@ def submit_command(
     spark_submit = str(SPARK_HOME / "bin" / "spark-submit")
     shared = ["--properties-file", str(properties)] if properties else []
     return [spark_submit, "--master", url, *shared, *options, str(PROJECT / script), *words]
+
+
+def data_from_anywhere(data: str | None) -> str:
+    """The place that train.py would read, for a program that starts in another folder."""
+    place = data_loader.find_data(data)
+    if place == "offline" or storage.is_uri(place):
+        return place
+    return os.path.abspath(place)

@@ -37,6 +37,8 @@ from runtime.command_line import (
 from runtime.spark import broadcast, spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
+CLASSES = "classes.txt"  # a name a line, for data other than digits
+LONGEST_NAME = 24
 IDX_NAMES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
@@ -52,6 +54,7 @@ class Split(NamedTuple):
     name: str
     place: str
     sha256: dict[str, str]
+    classes: tuple[str, ...] = ()  # what the digits stand for, where classes.txt says so
 
 
 def find_data(data: str | None) -> str:
@@ -99,12 +102,14 @@ def load(
     if place == "offline":
         images, labels = offline_digits.draw_part(part, digits)
         hashes: dict[str, str] = {}
-        name = offline_digits.NAME
+        name, classes = offline_digits.NAME, []
     else:
         _refuse_file(place)
+        classes = read_classes(place)
         found = shards.find(place, IDX_NAMES[part])
         if found:
-            return _load_shards(spark, place, part, found, digits, partitions, in_partition)
+            split = _load_shards(spark, place, part, found, digits, partitions, in_partition)
+            return split._replace(classes=_chosen(classes, digits))
         images, labels, hashes = read_part(place, part)
         is_mnist = all(download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
@@ -114,7 +119,8 @@ def load(
     if partitions > len(images):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
     blocks = distribute(spark, images, labels, partitions)
-    return Split(blocks, len(images), tuple(digits), name, place, hashes)
+    chosen = _chosen(classes, digits)
+    return Split(blocks, len(images), tuple(digits), name, place, hashes, chosen)
 
 
 def _load_shards(
@@ -220,6 +226,30 @@ def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, 
     return images, labels, {name: idx_files.sha256(values) for name, values in contents}
 
 
+def read_classes(place: str) -> list[str]:
+    """The names of the labels 0 to 9, from classes.txt at a place; [] if it has none.
+
+    Raises UserError unless the file is ten lines with a name of its own in each.
+    """
+    file = storage.join(place, CLASSES)
+    if not storage.exists(file):
+        return []
+    text = storage.read(file).decode("utf-8-sig", errors="replace")
+    names = [line.strip() for line in text.splitlines()]
+    fitting = [name for name in names if name.isprintable() and 0 < len(name) <= LONGEST_NAME]
+    if len(names) != 10 or len(set(fitting)) != 10:
+        raise UserError(
+            f"{file}: it names the labels 0 to 9 in ten lines, each another name of at most "
+            f"{LONGEST_NAME} letters; {counted(len(set(fitting)), 'such name')} in "
+            f"{counted(len(names), 'line')}"
+        )
+    return names
+
+
+def _chosen(classes: list[str], digits: Sequence[int]) -> tuple[str, ...]:
+    return tuple(classes[digit] for digit in digits) if classes else ()
+
+
 def _read_file(folder: str, name: str) -> tuple[str, bytes]:
     """The place and the content of an IDX file in a folder, gzipped or not."""
     file = _find_file(folder, name)
@@ -285,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             running.enter_context(spark_context("shard"))
         if any(name.startswith(tuple(download.SHA256)) for name in storage.names(target)):
             raise UserError(f"{target}: holds files of a data set already; name an empty folder")
-        sets = {}
+        sets, classes = {}, [] if source == "offline" else read_classes(source)
         for part in IDX_NAMES:
             if source == "offline":
                 sets[part] = offline_digits.draw_part(part, range(10))
@@ -296,6 +326,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UserError(f"--shards {options.shards}: there are only {images} training images")
         for name, values in zip(IDX_NAMES["test"], sets["test"], strict=True):
             storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
+        if classes:
+            storage.write(storage.join(target, CLASSES), "\n".join(classes).encode())
         shards.write(target, IDX_NAMES["train"], *sets["train"], options.shards)
     size = f"{counted(images, 'training image')} in {counted(options.shards, 'shard')}"
     print(f"wrote {target}: {size}, the test set")

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -42,7 +42,6 @@ IMAGES_ON_A_PAGE = 15
 # MNIST's training images a network of ten digits (98.5% right) is unsure of 2.4%, of which it has
 # 58% right, and has 99.5% of the others right.
 LEAST_OUTPUT, CLOSE = 0.5, 0.5
-ANSWER_HEADING = "  digit  output  runner-up"
 
 
 class Answer(NamedTuple):
@@ -136,29 +135,36 @@ def evaluate(trained: Trained, split: "Split") -> dict:
         theirs, own = (" ".join(map(str, digits)) for digits in (split.digits, trained.digits))
         raise UserError(f"these images are of the digits {theirs}, the network knows {own}")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
-    return metrics(*score(test_rdd, trained), trained.digits)
+    return metrics(*score(test_rdd, trained), trained.names())
 
 
-def metrics(counts: np.ndarray, confusion: np.ndarray, digits: Sequence[int]) -> dict:
-    """What metrics.json says: accuracy by argmax, and for each digit its counts and scores."""
+def metrics(counts: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> dict:
+    """What metrics.json says: accuracy by argmax, and for each class its counts and scores."""
     classes = {}
-    for digit, (tp, fp, fn, tn) in zip(digits, counts.tolist(), strict=True):
+    for name, (tp, fp, fn, tn) in zip(names, counts.tolist(), strict=True):
         precision, recall, f1 = precision_recall_f1(tp, fp, fn)
-        classes[str(digit)] = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
-        classes[str(digit)] |= {"precision": precision, "recall": recall, "f1": f1}
+        classes[name] = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        classes[name] |= {"precision": precision, "recall": recall, "f1": f1}
     return {"accuracy": float(confusion.trace() / confusion.sum()), "classes": classes}
 
 
 def metrics_table(scores: dict, columns: int = 80) -> str:
     """The metrics as a table for a person; without the counts where columns are few."""
-    counts = "" if columns < 58 else "    TP     FP     FN     TN"
-    lines = [f"digit{counts}  precision  recall     F1"]
-    for digit, s in scores["classes"].items():
+    heading = heading_of(scores["classes"])
+    width = max(map(len, [heading, *scores["classes"]]))
+    counts = "" if columns < 53 + width else "    TP     FP     FN     TN"
+    lines = [f"{heading:>{width}}{counts}  precision  recall     F1"]
+    for name, s in scores["classes"].items():
         if counts:
             counts = f" {s['tp']:>5} {s['fp']:>6} {s['fn']:>6} {s['tn']:>6}"
         rates = f"{s['precision']:>9.3f} {s['recall']:>7.3f} {s['f1']:>6.3f}"
-        lines.append(f"{digit:>5}{counts}  {rates}")
+        lines.append(f"{name:>{width}}{counts}  {rates}")
     return "\n".join([*lines, f"accuracy (largest output): {scores['accuracy']:.4f}"])
+
+
+def heading_of(names: Iterable[str]) -> str:
+    """What stands above a column of classes."""
+    return "digit" if all(map(str.isdecimal, names)) else "class"
 
 
 def score_test_set(options: argparse.Namespace) -> int:
@@ -175,12 +181,13 @@ def score_test_set(options: argparse.Namespace) -> int:
         split = data_loader.load(spark, place, "test", digits)
         test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
         counts, confusion = score(test_rdd, trained)
-        scores = metrics(counts, confusion, digits)
+        names = trained.names()
+        scores = metrics(counts, confusion, names)
         report = {"data": split.name, "images": split.size, **scores}
         saved = model_files.save_metrics(options.model_dir, report, split.place)
         first, worst = pages(test_rdd, trained)
-        title = figures.title_of(split.name, digits, text_of(trained.network))
-        figures.draw_scores(options.plots_dir, confusion, first, worst, digits, title)
+        title = figures.title_of(split.name, names, text_of(trained.network))
+        figures.draw_scores(options.plots_dir, confusion, first, worst, names, title)
         about_page = "" if options.no_page else save_page(test_rdd, trained, options, split.name)
     print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores, shutil.get_terminal_size().columns))
@@ -191,9 +198,10 @@ def score_test_set(options: argparse.Namespace) -> int:
 
 
 class Label(NamedTuple):
-    """The answer for an image file: digit and runner-up with their outputs, and why it is unsure.
+    """The answer for an image file: digit and runner-up, the outputs Y, and why it is unsure.
 
     The pixels (1, 784) are what the network saw; the reason is "" where nothing speaks against it.
+    `names` says what the digits stand for.
     """
 
     file: str
@@ -202,6 +210,7 @@ class Label(NamedTuple):
     runner_up: int
     outputs: dict[int, float]
     reason: str
+    names: dict[int, str]
 
 
 def label(trained: Trained, file: str) -> Label:
@@ -214,7 +223,8 @@ def label(trained: Trained, file: str) -> Label:
     if not doubt and Y[second] > CLOSE * Y[first]:
         doubt = "the runner-up is close"
     outputs = dict(zip(trained.digits, Y.tolist(), strict=True))
-    return Label(file, pixels, trained.digits[first], trained.digits[second], outputs, doubt)
+    names = dict(zip(trained.digits, trained.names(), strict=True))
+    return Label(file, pixels, trained.digits[first], trained.digits[second], outputs, doubt, names)
 
 
 def as_json(answer: Label) -> str:
@@ -222,6 +232,7 @@ def as_json(answer: Label) -> str:
     said = {
         "file": answer.file,
         "digit": answer.digit,
+        "class": answer.names[answer.digit],
         "runner_up": answer.runner_up,
         "unsure": bool(answer.reason),
         "reason": answer.reason or None,
@@ -230,15 +241,16 @@ def as_json(answer: Label) -> str:
     return json.dumps(said)
 
 
-def as_table(answer: Label, width: int) -> str:
-    """The answer as a row of a table whose first column has this width.
+def as_table(answer: Label, width: int, wide: int = 5) -> str:
+    """The answer as a row of a table whose first two columns have these widths.
 
-    A longer name stands above its row, what makes the answer unsure below.
+    A longer file name stands above its row, what makes the answer unsure below.
     """
     name = os.fsencode(answer.file).decode(errors="replace")
     above, name = ("", name) if len(name) <= width else (f"{name}\n", "")
-    runner_up = f"{answer.runner_up} ({answer.outputs[answer.runner_up]:.3f})"
-    row = f"{name:<{width}}  {answer.digit:>5}  {answer.outputs[answer.digit]:>6.3f}  {runner_up}"
+    said, second = answer.names[answer.digit], answer.names[answer.runner_up]
+    runner_up = f"{second} ({answer.outputs[answer.runner_up]:.3f})"
+    row = f"{name:<{width}}  {said:>{wide}}  {answer.outputs[answer.digit]:>6.3f}  {runner_up}"
     below = f"\n  unsure: {answer.reason}" if answer.reason else ""
     return above + row + below
 
@@ -246,10 +258,13 @@ def as_table(answer: Label, width: int) -> str:
 def label_images(options: argparse.Namespace) -> int:
     """Answer for each image file in turn; returns 0, or 1 if one of them could not be read."""
     trained, _ = load_model(options.model_dir)
-    room = shutil.get_terminal_size().columns - len(ANSWER_HEADING)
+    digit = heading_of(trained.names())
+    wide = max(map(len, [digit, *trained.names()]))
+    heading = f"  {digit:>{wide}}  output  runner-up"
+    room = shutil.get_terminal_size().columns - len(heading)
     width = max(4, min(room, max(map(len, options.images))))
     if not options.json:
-        print(f"{'file':<{width}}{ANSWER_HEADING}")
+        print(f"{'file':<{width}}{heading}")
     labels, status = [], 0
     for file in options.images:
         try:
@@ -258,14 +273,14 @@ def label_images(options: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr)
             status = 1
             continue
-        print(as_json(labels[-1]) if options.json else as_table(labels[-1], width))
+        print(as_json(labels[-1]) if options.json else as_table(labels[-1], width, wide))
     if options.show and labels:
         from results import figures
 
         seen = []
         for answer in labels:
             mark = "?" if answer.reason else ""
-            caption = f"{answer.digit}{mark} ({answer.outputs[answer.digit]:.2f})"
+            caption = f"{answer.names[answer.digit]}{mark} ({answer.outputs[answer.digit]:.2f})"
             seen.append((answer.file, answer.pixels, caption))
         figures.draw_inputs(options.plots_dir, seen)
         print(f"saved {options.plots_dir}/inputs.png", file=sys.stderr)
@@ -284,7 +299,8 @@ def load_model(folder: str) -> tuple[Trained, str]:
     network = read(run["settings"]["network"], len(digits))
     parameters = model_files.load_parameters(folder, network)
     checkpoints.tell_of_another(folder, parameters)
-    return Trained(network, parameters, digits, []), run["data"]["place"]
+    trained = Trained(network, parameters, digits, [], run["data"].get("classes", ()))
+    return trained, run["data"]["place"]
 
 
 def arguments() -> argparse.ArgumentParser:

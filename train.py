@@ -149,7 +149,8 @@ def fit(
     parameters = progress.parameters
     if settings.patience is not None and progress.history:
         parameters = progress.state["best"]
-    return Trained(network_of(settings), parameters, list(split.digits), progress.history)
+    trained = Trained(network_of(settings), parameters, list(split.digits), progress.history)
+    return trained._replace(classes=split.classes)
 
 
 def complete(options: dict, digits: Sequence[int]) -> argparse.Namespace:
@@ -282,8 +283,11 @@ ONLY_OF_THIS_RUN = {"resume", "explain", "score"}
 def describe_run(settings: argparse.Namespace, split: data_loader.Split) -> dict:
     """What settings.json says: everything that the result depends on."""
     told = {name: value for name, value in vars(settings).items() if name not in ONLY_OF_THIS_RUN}
+    data = {"name": split.name, "place": split.place, "sha256": split.sha256}
+    if split.classes:
+        data["classes"] = split.classes
     return {
-        "data": {"name": split.name, "place": split.place, "sha256": split.sha256},
+        "data": data,
         "images": split.size,
         "settings": told,
         "versions": model_files.versions(),
@@ -423,7 +427,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print("stopped in the first epoch: nothing to save", file=sys.stderr)
             return 130
         saver.run_ended(trained)
-        title = figures.title_of(split.name, settings.digits, settings.strategy, settings.network)
+        names = trained.names()
+        title = figures.title_of(split.name, names, settings.strategy, settings.network)
         figures.draw_training(settings.plots_dir, trained, initial, one_image, title)
         print(f"saved {settings.model_dir} and {settings.plots_dir}")
         verdict.tell_if_stuck(trained.history, settings)

@@ -26,10 +26,11 @@ MARGIN, LINE = 0.1, 0.19  # inches: around what is drawn, and from a line of tex
 warnings.filterwarnings("ignore", "Glyph .* missing from font")
 
 
-def title_of(data: str, digits: Sequence[int], *words: str) -> str:
-    """What every figure of a run says: its data set, its digits, and what else the caller knows."""
-    named = f"digits {', '.join(map(str, digits[:-1]))} and {digits[-1]}"
-    return ", ".join([_printable(data), "all ten digits" if len(digits) == 10 else named, *words])
+def title_of(data: str, names: Sequence[str], *words: str) -> str:
+    """What every figure of a run says: its data set, its classes, and what else is known."""
+    kind = "digits" if all(name.isdecimal() for name in names) else "classes"
+    which = f"{kind} {', '.join(names[:-1])} and {names[-1]}"
+    return ", ".join([_printable(data), f"all ten {kind}" if len(names) == 10 else which, *words])
 
 
 def draw_training(
@@ -136,17 +137,17 @@ def draw_scores(
     confusion: np.ndarray,
     first: Sequence,
     mistakes: Sequence,
-    digits: Sequence[int],
+    names: Sequence[str],
     title: str,
 ) -> None:
     """confusion_matrix.png, predictions.png and mistakes.png, put into `folder`.
 
     confusion (k, k): row truth, column prediction. first, mistakes: answers with x, Y, truth.
     """
-    _save(folder, "confusion_matrix.png", confusion_matrix(confusion, digits, title))
-    _save(folder, "predictions.png", answers(first, digits, f"The first test images\n{title}"))
+    _save(folder, "confusion_matrix.png", confusion_matrix(confusion, names, title))
+    _save(folder, "predictions.png", answers(first, names, f"The first test images\n{title}"))
     heading = f"{mistakes_in_words(confusion, len(mistakes))}\n{title}"
-    _save(folder, "mistakes.png", answers(mistakes, digits, heading))
+    _save(folder, "mistakes.png", answers(mistakes, names, heading))
 
 
 def mistakes_in_words(confusion: np.ndarray, shown: int) -> str:
@@ -167,30 +168,37 @@ def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, str]]) -> Non
     _save(folder, "inputs.png", page(pictures, captions, "What the network saw, and its answer"))
 
 
-def confusion_matrix(confusion: np.ndarray, digits: Sequence[int], title: str) -> Figure:
-    """How often each digit was taken for which; colours by the share of the true digit."""
-    side = max(3.4, 0.62 * len(digits))
-    figure, axes_at = _sheet(side + 0.6, side + 0.5, f"Which digit was taken for which\n{title}")
-    axes = axes_at(0.5, 0, side, side)
+def confusion_matrix(confusion: np.ndarray, names: Sequence[str], title: str) -> Figure:
+    """How often each class was taken for which; colours by the share of the true one."""
+    heading = "Which was taken for which"
+    side = max(3.4, 0.62 * len(names))
+    longest = max(map(len, names))
+    letters = 0.075 * longest  # inches, at the left; below they lean over
+    figure, axes_at = _sheet(side + 0.6 + letters, side + 0.5 + letters, f"{heading}\n{title}")
+    axes = axes_at(0.5 + letters, 0, side, side)
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion):
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(digits)), map(str, digits))
-    axes.set_yticks(range(len(digits)), map(str, digits))
+    axes.set_xticks(range(len(names)), names, parse_math=False)
+    if longest > 3:
+        axes.tick_params("x", rotation=45)
+        for label in axes.get_xticklabels():
+            label.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("largest output")
-    axes.set_ylabel("true digit")
+    axes.set_ylabel("truth")
     return figure
 
 
-def answers(shown: Sequence, digits: Sequence[int], title: str) -> Figure:
+def answers(shown: Sequence, names: Sequence[str], title: str) -> Figure:
     """Images with prediction, its output, and truth; a wrong prediction in red."""
     captions, colours = [], []
     for answer in shown:
         predicted = int(answer.Y.argmax())
-        truth = digits[answer.truth]
-        captions.append(f"says {digits[predicted]} ({answer.Y[predicted]:.2f})\ntruth {truth}")
+        said = f"says {names[predicted]} ({answer.Y[predicted]:.2f})"
+        captions.append(f"{said}\ntruth {names[answer.truth]}")
         colours.append("black" if predicted == answer.truth else WRONG)
     return page([answer.x for answer in shown], captions, title, colours)
 

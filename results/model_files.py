@@ -55,6 +55,11 @@ class Trained(NamedTuple):
     parameters: Arrays
     digits: list[int]
     history: list[Epoch]
+    classes: Sequence[str] = ()  # what the digits stand for, where the data says so
+
+    def names(self) -> list[str]:
+        """What tables and figures call the classes: their names, or the digits themselves."""
+        return list(self.classes) or list(map(str, self.digits))
 
 
 def save_parameters(folder: str, parameters: Arrays) -> None:
@@ -153,6 +158,11 @@ def load_settings(folder: str) -> dict[str, Any]:
         if not (known and set(map(type, digits)) == {int} and isinstance(data, str)):
             raise ValueError
         if not 0 <= digits[0] <= digits[-1] <= 9:
+            raise ValueError
+        classes = settings["data"].get("classes", [])
+        if not (isinstance(classes, list) and len(classes) in (0, len(digits))):
+            raise ValueError
+        if not all(isinstance(name, str) and name.isprintable() for name in classes):
             raise ValueError
         network = settings["settings"]["network"]
         if not isinstance(network, str):

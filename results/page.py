@@ -63,7 +63,7 @@ def save(
     content = {
         "name": data,
         "offline": data == offline_digits.NAME,
-        "digits": trained.digits,
+        "digits": trained.names(),
         "network": text_of(trained.network),
         "layers": layers_of(trained.network),
         "values": value_names(trained.network),

@@ -49,6 +49,8 @@ def some_answers(count: int) -> list[Answer]:
     return [Answer(rng.random(784), rng.random(10), number % 10) for number in range(count)]
 
 
+TEN = [str(digit) for digit in range(10)]
+LONG = [f"a class of clothes no. {digit}" for digit in range(10)]
 EVERY_FIGURE = pytest.mark.parametrize(
     "draw",
     [
@@ -57,14 +59,16 @@ EVERY_FIGURE = pytest.mark.parametrize(
         hidden_units(1),
         hidden_units(7),
         hidden_units(300),
-        lambda title: figures.confusion_matrix(np.eye(10, dtype=int), range(10), title),
-        lambda title: figures.answers(some_answers(0), range(10), title),
-        lambda title: figures.answers(some_answers(1), range(10), title),
-        lambda title: figures.answers(some_answers(15), range(10), title),
+        lambda title: figures.confusion_matrix(np.eye(10, dtype=int), TEN, title),
+        lambda title: figures.confusion_matrix(np.eye(10, dtype=int), LONG, title),
+        lambda title: figures.answers(some_answers(0), TEN, title),
+        lambda title: figures.answers(some_answers(1), TEN, title),
+        lambda title: figures.answers(some_answers(15), TEN, title),
+        lambda title: figures.answers(some_answers(15), LONG, title),
     ],
     ids=[
         *("cost", "accuracy", "1 hidden unit", "7 hidden units", "300 hidden units"),
-        *("confusion matrix", "no answer", "1 answer", "15 answers"),
+        *("confusion matrix", "named", "no answer", "1 answer", "15 answers", "15 names"),
     ],
 )
 
@@ -163,15 +167,15 @@ def test_accuracy_is_shown_in_per_cent():
 
 
 @pytest.mark.parametrize(
-    ("digits", "said"),
+    ("names", "said"),
     [
-        ([0, 1], "MNIST, digits 0 and 1, maps, 784-64-2"),
-        ([2, 5, 7], "MNIST, digits 2, 5 and 7, maps, 784-64-2"),
-        (range(10), "MNIST, all ten digits, maps, 784-64-2"),
+        ("01", "MNIST, digits 0 and 1, maps, 784-64-2"),
+        ("257", "MNIST, digits 2, 5 and 7, maps, 784-64-2"),
+        (TEN, "MNIST, all ten digits, maps, 784-64-2"),
     ],
 )
-def test_the_title_of_a_run_says_its_data_digits_strategy_and_network(digits, said):
-    assert figures.title_of("MNIST", digits, "maps", "784-64-2") == said
+def test_the_title_of_a_run_says_its_data_digits_strategy_and_network(names, said):
+    assert figures.title_of("MNIST", names, "maps", "784-64-2") == said
 
 
 @EVERY_FIGURE
@@ -240,7 +244,7 @@ def test_the_page_of_mistakes_says_how_many_there_are(confusion, shown, said):
 def test_a_name_that_is_no_text_is_drawn_too(tmp_path):
     name = os.fsdecode(b"bad\xff\n.png")
     figures.draw_inputs(str(tmp_path), [(f"folder/{name}", np.eye(28), "7 (0.50)")])
-    title = figures.title_of(f"/data/{name}", [0, 1])
+    title = figures.title_of(f"/data/{name}", "01")
     assert title == "/data/bad\ufffd\ufffd.png, digits 0 and 1"
     FigureCanvasAgg(figures.cost_curve(history(2), title)).draw()
 

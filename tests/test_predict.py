@@ -118,7 +118,7 @@ def test_scoring_draws_three_figures_that_name_the_data_set(scored):
     assert {"confusion_matrix.png", "predictions.png", "mistakes.png"} <= set(os.listdir(scored))
     answer = predict.Answer(np.zeros(784), np.array([0.2, 0.9]), 0.1, 0)
     drawn = (
-        figures.confusion_matrix(np.eye(2, dtype=int), [3, 7], "MNIST $1"),
+        figures.confusion_matrix(np.eye(2, dtype=int), ["3", "7"], "MNIST $1"),
         figures.answers([answer], [3, 7], "MNIST $1"),
     )
     for figure in drawn:
@@ -260,7 +260,7 @@ def test_the_table_of_answers_fits_40_columns(model, mnist, tmp_path, capsys, mo
 
 
 def test_the_table_of_scores_fits_40_columns():
-    scores = predict.metrics(np.full((10, 4), 10_000), np.eye(10) * 1000, range(10))
+    scores = predict.metrics(np.full((10, 4), 10_000), np.eye(10) * 1000, list("0123456789"))
     narrow = predict.metrics_table(scores, 40).splitlines()
     wide = predict.metrics_table(scores).splitlines()
     assert max(map(len, narrow)) <= 40 < max(map(len, wide)) <= 80

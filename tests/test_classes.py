@@ -1,4 +1,4 @@
-"""Other things than digits in the format of MNIST: classes.txt names them wherever they are told."""
+"""Data of other things than digits: classes.txt names them wherever they are told."""
 
 import json
 import shutil

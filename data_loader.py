@@ -8,6 +8,11 @@ labels uint8 (m,)); `image_label_pairs` makes the article's RDD of them, one (im
 each image. A training set in shards is read by the executors themselves (see shards).
 """
 
+if __name__ == "__main__":  # until main begins: the imports below take a second
+    from runtime import ctrl_c
+
+    ctrl_c.ends_the_program()
+
 import argparse
 import contextlib
 import math

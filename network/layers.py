@@ -1,7 +1,8 @@
 """The layers of a network: immutable values with pure functions of n images at once.
 
-Rows of numbers are (n, size), pictures (channels, height, width, n): with the images last, a window
-on all of them is one slice. Each layer is one map forward and one map backward:
+Rows of numbers are (n, size), pictures (height, channels, width, n): so rows of a picture that
+follow each other, in all channels and all images, lie together in memory, as a convolution wants
+them. Each layer is one map forward and one map backward:
 
     forward(a, parameters, key) -> (kept, value)    `kept` is what the map backward will want
     gradients(kept, delta) -> (dW, dB)              map backward of a layer with parameters
@@ -21,7 +22,8 @@ import numpy as np
 
 from nn_math import affine, input_delta, random_stream, sigmoid, sigmoid_prime, weight_gradient
 
-Shape = tuple[int, ...]  # of one image's value: (size,) or (channels, height, width)
+# Of one image's value: (size,), or (channels, height, width), as is usual, however it is laid out.
+Shape = tuple[int, ...]
 Arrays = tuple[np.ndarray, ...]  # the parameters of a layer: (W, B), or none
 Key = tuple[int, ...]
 SIDE = 28
@@ -129,11 +131,13 @@ class Dense(Layer):
 class Conv(Layer):
     """`filters` windows of side x side, moved over a picture, without padding; stride 1.
 
-    W (filters, channels, side, side), B (1, filters); a (channels, h, w, n) ->
-    (filters, h - side + 1, w - side + 1, n). The value at (y, x) is the sum over channel, i, j of
-    W[:, channel, i, j] * a[channel, y + i, x + j], plus B: a cross-correlation, as is usual. The
-    side * side slices of a, laid under each other as columns, make it one matrix product
-    (Chellapilla, Puri, Simard, "High Performance Convolutional Neural Networks", 2006).
+    W (filters, channels, side, side), B (1, filters); a (h, channels, w, n) ->
+    (h - side + 1, filters, w - side + 1, n). The value at (y, x) is the sum over channel, i, j of
+    W[:, channel, i, j] * a[y + i, channel, x + j], plus B: a cross-correlation, as is usual.
+
+    What a window meets, laid out as columns, makes that a matrix product (Chellapilla, Puri,
+    Simard, "High Performance Convolutional Neural Networks", 2006). Here only the `side` slices
+    along a row are copied, j by j; the rows y to y + side of these columns are one matrix already.
     """
 
     filters: int
@@ -158,44 +162,54 @@ class Conv(Layer):
         return W, np.zeros((1, self.filters), dtype)
 
     def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
-        """W columns + B; keeps the columns (channels, side, side, height, width, n)."""
+        """W windows + B; keeps the columns (height, channels, side, width, n)."""
         W, B = parameters
-        channels, height, width, n = a.shape
+        height, channels, width, n = a.shape
         height, width = height - self.side + 1, width - self.side + 1
-        columns = np.empty((channels, self.side, self.side, height, width, n), a.dtype)
-        for i in range(self.side):
-            for j in range(self.side):
-                columns[:, i, j] = a[:, i : i + height, j : j + width]
-        value = W.reshape(self.filters, -1) @ columns.reshape(W[0].size, -1)
-        value += B.T
-        return columns, value.reshape(self.filters, height, width, n)
+        columns = np.empty((len(a), channels, self.side, width, n), a.dtype)
+        for j in range(self.side):
+            columns[:, :, j] = a[:, :, j : j + width]
+        value, W_rows = np.empty((height, self.filters, width, n), a.dtype), self._in_rows(W)
+        for y in range(height):
+            np.matmul(W_rows, self._window(columns, y), out=value[y].reshape(self.filters, -1))
+        value += B.reshape(-1, 1, 1)
+        return columns, value
 
     def gradients(self, kept: Any, delta: np.ndarray) -> Arrays:
-        """dW = delta columns^T, dB = delta, both summed over all places."""
-        flat = delta.reshape(self.filters, -1)
-        dW = flat @ kept.reshape(-1, flat.shape[1]).T
-        W_shape = self.filters, len(kept), self.side, self.side
-        return dW.reshape(W_shape), flat.sum(axis=1)[np.newaxis]
+        """dW = delta windows^T, dB = delta, both summed over all places."""
+        dW = sum(
+            row.reshape(self.filters, -1) @ self._window(kept, y).T for y, row in enumerate(delta)
+        )
+        dW = dW.reshape(self.filters, self.side, kept.shape[1], self.side)
+        return dW.swapaxes(1, 2).copy(), delta.sum(axis=(0, 2, 3))[np.newaxis]
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """W^T delta is by the columns; each number goes back to where it was copied from."""
-        W, _ = parameters
-        _, channels, side, _ = W.shape
-        _, height, width, n = delta.shape
-        columns = W.reshape(self.filters, -1).T @ delta.reshape(self.filters, -1)
-        columns = columns.reshape(channels, side, side, height, width, n)
-        before = np.zeros((channels, height + side - 1, width + side - 1, n), delta.dtype)
-        for i in range(side):
-            for j in range(side):
-                before[:, i : i + height, j : j + width] += columns[:, i, j]
+        """W^T delta is by the windows; each number goes back to where it was copied from."""
+        W_rows, side, channels = self._in_rows(parameters[0]), self.side, parameters[0].shape[1]
+        height, _, width, n = delta.shape
+        columns = np.zeros((height + side - 1, channels, side, width, n), delta.dtype)
+        for y, row in enumerate(delta):
+            self._window(columns, y)[...] += W_rows.T @ row.reshape(self.filters, -1)
+        before = np.zeros((len(columns), channels, width + side - 1, n), delta.dtype)
+        for j in range(side):
+            before[:, :, j : j + width] += columns[:, :, j]
         return before
+
+    def _in_rows(self, W: np.ndarray) -> np.ndarray:
+        """W (filters, side * channels * side), in the order of the rows of a window."""
+        return W.swapaxes(1, 2).reshape(self.filters, -1)
+
+    def _window(self, columns: np.ndarray, y: int) -> np.ndarray:
+        """The rows y to y + side of the columns, (side * channels * side, width * n), no copy."""
+        _, _, _, width, n = columns.shape
+        return columns[y : y + self.side].reshape(-1, width * n)
 
 
 @dataclass(frozen=True)
 class MaxPool(Layer):
     """The largest of each side x side window; what does not fill a window is left out.
 
-    a (channels, h, w, n) -> (channels, h // side, w // side, n).
+    a (h, channels, w, n) -> (h // side, channels, w // side, n).
     """
 
     side: int
@@ -229,17 +243,17 @@ class MaxPool(Layer):
 
     def _places(self, shape: Shape) -> list[tuple[slice, ...]]:
         """For each place in a window, the slices that take this place of all windows."""
-        height, width = shape[1] // self.side * self.side, shape[2] // self.side * self.side
+        height, width = shape[0] // self.side * self.side, shape[2] // self.side * self.side
         offsets = [(i, j) for i in range(self.side) for j in range(self.side)]
-        every = slice(None)
         return [
-            (every, slice(i, height, self.side), slice(j, width, self.side)) for i, j in offsets
+            (slice(i, height, self.side), slice(None), slice(j, width, self.side))
+            for i, j in offsets
         ]
 
 
 @dataclass(frozen=True)
 class Picture(Layer):
-    """Rows of 784 pixels as pictures of one channel: a (n, 784) -> (1, 28, 28, n)."""
+    """Rows of 784 pixels as pictures of one channel: a (n, 784) -> (28, 1, 28, n)."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """(1, 28, 28)."""
@@ -247,7 +261,7 @@ class Picture(Layer):
 
     def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
         """The same pixels, images last."""
-        return None, np.ascontiguousarray(a.T).reshape(1, SIDE, SIDE, len(a))
+        return None, np.ascontiguousarray(a.T).reshape(SIDE, 1, SIDE, len(a))
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
         """The same numbers as rows."""
@@ -256,7 +270,7 @@ class Picture(Layer):
 
 @dataclass(frozen=True)
 class Flatten(Layer):
-    """Pictures as rows: a (channels, h, w, n) -> (n, channels h w)."""
+    """Pictures as rows, channel by channel: a (h, channels, w, n) -> (n, channels h w)."""
 
     def output_shape(self, shape: Shape) -> Shape:
         """(channels * height * width,)."""
@@ -264,11 +278,12 @@ class Flatten(Layer):
 
     def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
         """The same numbers as rows; keeps the shape."""
-        return a.shape, a.reshape(-1, a.shape[-1]).T
+        return a.shape, a.transpose(3, 1, 0, 2).reshape(a.shape[-1], -1)
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
         """The same numbers as pictures."""
-        return np.ascontiguousarray(delta.T).reshape(kept)
+        height, channels, width, n = kept
+        return np.ascontiguousarray(delta.reshape(n, channels, height, width).transpose(2, 1, 3, 0))
 
 
 @dataclass(frozen=True)

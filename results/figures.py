@@ -110,7 +110,7 @@ def filters(trained: Trained, x: np.ndarray, title: str) -> Figure:
     place = next(i for i, layer in enumerate(trained.network) if isinstance(layer, Conv))
     through = trained.network[: place + 1]
     _, value = forward(through, trained.parameters[:2], x)
-    W1, seen = trained.parameters[0], value[..., 0]
+    W1, seen = trained.parameters[0], value[..., 0].swapaxes(0, 1)
     shown = min(len(W1), MOST_FILTERS)
     columns, side, gap = min(8, shown), 0.9, 0.08
     rows = math.ceil(shown / columns)

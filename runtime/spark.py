@@ -24,13 +24,20 @@ from pyspark import __version__ as spark_version
 from runtime import modules
 from runtime.command_line import UserError
 
-# Each executor core runs one task; a BLAS that starts threads of its own would fight the others.
-BLAS_THREADS = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
+# The environment of the executors' Python, where the user leaves it open.
+FOR_WORKERS = {
+    # Each core runs one task; a BLAS that starts threads of its own would fight the others.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "VECLIB_MAXIMUM_THREADS": "1",
+    # glibc's malloc gives large arrays back to the system at once, and has to ask for them anew in
+    # each step of a convolution, which was a quarter of its time.
+    "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
+    # A cost that is not finite ends the run in one line; every worker would warn of it besides.
+    "PYTHONWARNINGS": "ignore::RuntimeWarning",
+}
 # A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
 LONGEST_TEMPORARY_FOLDER = 36
 SECONDS_TO_END = 10
@@ -240,10 +247,8 @@ def _settings(name: str) -> SparkConf:
     if threads:  # a task is tried again only where the master itself says how often
         failures = conf.get("spark.task.maxFailures", "4")
         conf.set("spark.master", f"local[{threads[1] or 1},{failures}]")
-    for variable in BLAS_THREADS:
-        conf.setIfMissing(f"spark.executorEnv.{variable}", "1")
-    # A cost that is not finite ends the run in one line; every worker would warn of it besides.
-    conf.setIfMissing("spark.executorEnv.PYTHONWARNINGS", "ignore::RuntimeWarning")
+    for variable, value in FOR_WORKERS.items():
+        conf.setIfMissing(f"spark.executorEnv.{variable}", value)
     if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":
         # Between Java and Python, TCP on loopback waits 40 ms for acknowledgements in each task.
         conf.setIfMissing("spark.python.unix.domain.socket.enabled", "true")

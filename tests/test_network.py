@@ -84,6 +84,14 @@ def some_parameters(network, dtype: str = "float64"):
     return tuple((a + 0.05 * rng.normal(size=a.shape)).astype(dtype) for a in initial)
 
 
+def in_memory(of_one_image: tuple[int, ...], n: int) -> tuple[int, ...]:
+    """The shape of n rows, or of n pictures of (channels, height, width)."""
+    if len(of_one_image) == 1:
+        return n, *of_one_image
+    channels, height, width = of_one_image
+    return height, channels, width, n
+
+
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
@@ -111,11 +119,10 @@ def test_the_maps_backward_of_a_layer_are_its_central_differences(layer, shape):
     of_one_image = shape[1:] if len(shape) == 2 else shape[:-1]
     own = layer.initial(rng, of_one_image, False, "float64")
     own = tuple(array + 0.1 * rng.normal(size=array.shape) for array in own)
-    a = rng.normal(size=shape)
+    n = shape[0] if len(shape) == 2 else shape[-1]
+    a = rng.normal(size=in_memory(of_one_image, n))
     kept, value = layer.forward(a, own, KEY)
-    n = len(a) if a.ndim == 2 else a.shape[-1]
-    own_shape = layer.output_shape(of_one_image)
-    assert value.shape == ((n, *own_shape) if value.ndim == 2 else (*own_shape, n))
+    assert value.shape == in_memory(layer.output_shape(of_one_image), n)
     weights = rng.normal(size=value.shape)
 
     def error(a, own=own) -> float:
@@ -192,58 +199,58 @@ def test_every_network_keeps_shapes_and_precision(text, dtype):
 
 
 @pytest.mark.parametrize(
-    ("filters", "side", "shape"), [(3, 2, (2, 5, 4, 3)), (1, 3, (4, 3, 6, 1)), (2, 1, (1, 2, 2, 5))]
+    ("filters", "side", "shape"), [(3, 2, (5, 2, 4, 3)), (1, 3, (3, 4, 6, 1)), (2, 1, (2, 1, 2, 5))]
 )
 def test_a_convolution_is_the_sum_over_each_window(filters, side, shape):
     rng = np.random.default_rng(side)
-    channels, height, width, n = shape
+    height, channels, width, n = shape
     a = rng.normal(size=shape)
     W, B = rng.normal(size=(filters, channels, side, side)), rng.normal(size=(1, filters))
     _, value = Conv(filters, side).forward(a, (W, B), None)
-    assert value.shape == (filters, height - side + 1, width - side + 1, n)
-    for f, y, x, image in np.ndindex(value.shape):
+    assert value.shape == (height - side + 1, filters, width - side + 1, n)
+    for y, f, x, image in np.ndindex(value.shape):
         window = itertools.product(range(channels), range(side), range(side))
-        total = math.fsum(W[f, c, i, j] * a[c, y + i, x + j, image] for c, i, j in window)
-        assert value[f, y, x, image] == pytest.approx(total + B[0, f], rel=1e-11, abs=1e-12)
+        total = math.fsum(W[f, c, i, j] * a[y + i, c, x + j, image] for c, i, j in window)
+        assert value[y, f, x, image] == pytest.approx(total + B[0, f], rel=1e-11, abs=1e-12)
 
 
 def test_a_picture_stands_upright_and_flatten_is_its_inverse():
     X = np.arange(2 * 784.0).reshape(2, 784)
     _, picture = Picture().forward(X, (), None)
     for image, y, x in ((0, 0, 0), (0, 0, 27), (1, 27, 0), (1, 13, 5)):
-        assert picture[0, y, x, image] == X[image, 28 * y + x]
+        assert picture[y, 0, x, image] == X[image, 28 * y + x]
     kept, rows = Flatten().forward(picture, (), None)
     np.testing.assert_array_equal(rows, X)
     np.testing.assert_array_equal(Flatten().input_delta(kept, rows, ()), picture)
 
 
 @pytest.mark.parametrize(
-    ("side", "shape"), [(2, (2, 6, 6, 3)), (3, (1, 8, 7, 2)), (20, (1, 28, 28, 2))]
+    ("side", "shape"), [(2, (6, 2, 6, 3)), (3, (8, 1, 7, 2)), (20, (28, 1, 28, 2))]
 )
 def test_maxpool_takes_the_largest_of_each_window_and_gives_it_the_gradient(side, shape):
     rng = np.random.default_rng(side)
     a = rng.permutation(np.arange(float(np.prod(shape)))).reshape(shape)
     if side == 20:
-        a[0, 19, 19, 0] = 1e9  # place 399 of its window
+        a[19, 0, 19, 0] = 1e9  # place 399 of its window
     kept, value = MaxPool(side).forward(a, (), None)
     expected = np.zeros(shape)
     delta = rng.normal(size=value.shape)
-    for c, y, x, n in np.ndindex(value.shape):
-        window = a[c, side * y : side * (y + 1), side * x : side * (x + 1), n]
-        assert value[c, y, x, n] == window.max()
+    for y, c, x, n in np.ndindex(value.shape):
+        window = a[side * y : side * (y + 1), c, side * x : side * (x + 1), n]
+        assert value[y, c, x, n] == window.max()
         i, j = np.unravel_index(window.argmax(), window.shape)
-        expected[c, side * y + i, side * x + j, n] = delta[c, y, x, n]
-    assert value.shape == (shape[0], shape[1] // side, shape[2] // side, shape[3])
+        expected[side * y + i, c, side * x + j, n] = delta[y, c, x, n]
+    assert value.shape == (shape[0] // side, shape[1], shape[2] // side, shape[3])
     np.testing.assert_array_equal(MaxPool(side).input_delta(kept, delta, ()), expected)
 
 
 @pytest.mark.parametrize("level", [0.0, 0.7, -1.0])
 def test_of_equal_ones_in_a_window_the_first_alone_gets_the_gradient(level):
-    a = np.full((2, 4, 6, 3), level)
+    a = np.full((4, 2, 6, 3), level)
     kept, value = MaxPool(2).forward(a, (), None)
     delta = np.random.default_rng(1).normal(size=value.shape)
     before = MaxPool(2).input_delta(kept, delta, ())
-    np.testing.assert_array_equal(before[:, ::2, ::2], delta)
+    np.testing.assert_array_equal(before[::2, :, ::2], delta)
     assert np.count_nonzero(before) == delta.size
 
 

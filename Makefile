@@ -9,7 +9,8 @@
 # make docs/arguments.md   the page of all arguments, from what --help says
 # make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu
 # make lint    check style, types, that imports run downwards, and with npm the page's JavaScript
-# make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes)
+# make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes); fetches
+#              PyTorch into a .venv of its own, with 5 GB of CUDA that it brings and we do not use
 # make notebook   open walkthrough.ipynb
 # Each of them first sets up what is missing (see setup.sh).
 
@@ -64,12 +65,13 @@ lint: .venv/tests
 	if [ -n "$$large" ]; then echo "larger than 600 KB: $$large; make it smaller, or name it in" \
 	    "LARGE in the Makefile"; exit 1; fi
 
-bench: .venv/program
+bench: .venv/program .venv-bench/bench
 	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/scaling.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/accuracy.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/checkpoint_cost.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/driver_memory.py $(ARGS)
+	.venv-bench/bin/python benchmarks/pytorch.py
 
 notebook: .venv/tests
 	$(PYTHON_HERE) -m notebook walkthrough.ipynb
@@ -86,5 +88,9 @@ notebook: .venv/tests
 	VENV=.venv-spark-3.5 ./setup.sh requirements-dev.txt requirements-spark-3.5.txt
 	@touch $@
 
+.venv-bench/bench: requirements.txt requirements-bench.txt setup.sh
+	VENV=.venv-bench ./setup.sh requirements-bench.txt
+	@touch $@
+
 clean:
-	rm -rf .venv .venv-spark-3.5 model plots/*.png
+	rm -rf .venv .venv-bench .venv-spark-3.5 model plots/*.png

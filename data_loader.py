@@ -186,6 +186,26 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
     return split.blocks.flatMap(pairs)
 
 
+def first_pairs(split: Split, count: int, dtype: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The first pairs (image (1, 784), label one-hot (1, k)) of a set.
+
+    As `take` of its RDD, but each task reads its partition to the end: of one that does not, Spark
+    throws the Python worker away, and the next job waits for a new one.
+    """
+
+    def beginning(block: Block) -> Block:
+        images, labels = block
+        return images[:count], labels[:count]
+
+    few = split._replace(blocks=split.blocks.map(beginning))
+    pairs = image_label_pairs(few, dtype)
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    for partition in range(pairs.getNumPartitions()):
+        if len(found) < count:
+            found += pairs.context.runJob(pairs, list, [partition])[: count - len(found)]
+    return found
+
+
 def moved(split: Split, most: int, seed: int, epoch: int) -> Split:
     """The images as an epoch sees them: each moved by up to `most` pixels, anew in each epoch."""
     if most == 0:

@@ -18,14 +18,14 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from images import own
-from network.sequential import forward, output_error, outputs_of, read, text_of
+from network.layers import Arrays
+from network.sequential import Network, forward, output_error, outputs_of, read, text_of
 from nn_math import count_outcomes, precision_recall_f1
 from results import checkpoints, model_files
 from results.model_files import Trained
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # own images are labelled without Spark
 
     from data_loader import Split
 
-IMAGES_ON_A_PAGE = 15
+IMAGES_ON_A_PAGE, IMAGES_TO_SHOW = 15, 100  # in a figure, and in network.html
 # An answer is unsure if no output rounds to 1, or a second one is more than half as large as it. Of
 # MNIST's training images a network of ten digits (98.5% right) is unsure of 2.4%, of which it has
 # 58% right, and has 99.5% of the others right.
@@ -76,34 +76,41 @@ def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
         shared.destroy()
 
 
-@contextmanager
-def answered(test_rdd: "RDD", trained: Trained) -> Iterator["RDD"]:
-    """An RDD of the answers to a test set, in its order."""
+def answer_to(network: Network, parameters: Arrays, pair: tuple[np.ndarray, np.ndarray]) -> Answer:
+    """What a network says to a pair (x, y*)."""
+    x, y_true = pair
+    kept, Y = forward(network, parameters, x)
+    E, _, _ = output_error(network, kept[-1], Y, y_true)
+    return Answer(x[0], Y[0], E, int(y_true.argmax()))
+
+
+def first_answers(split: "Split", trained: Trained, count: int) -> list[Answer]:
+    """The answers to the first images of a test set."""
+    import data_loader
+
+    pairs = data_loader.first_pairs(split, count, str(trained.parameters[0].dtype))
+    return [answer_to(trained.network, trained.parameters, pair) for pair in pairs]
+
+
+def largest_errors(
+    test_rdd: "RDD", trained: Trained, count: int, only_mistakes: bool = False
+) -> list[Answer]:
+    """The answers, or the wrong ones, of the largest error E, the largest first."""
     from runtime.spark import broadcast
 
     network, shared = trained.network, broadcast(test_rdd.context, trained.parameters)
-
-    def answer(pair: tuple[np.ndarray, np.ndarray]) -> Answer:
-        x, y_true = pair
-        kept, Y = forward(network, shared.value, x)
-        E, _, _ = output_error(network, kept[-1], Y, y_true)
-        return Answer(x[0], Y[0], E, int(y_true.argmax()))
-
     try:
-        yield test_rdd.map(answer)
+        answers = test_rdd.map(lambda pair: answer_to(network, shared.value, pair))
+        if only_mistakes:
+            answers = answers.filter(lambda answer: answer.Y.argmax() != answer.truth)
+        return answers.takeOrdered(count, key=lambda answer: -answer.E)
     finally:
         shared.destroy()
 
 
-def pages(test_rdd: "RDD", trained: Trained) -> tuple[list[Answer], list[Answer]]:
-    """The answers to the first images of the test set, and the mistakes of the largest error E."""
-    with answered(test_rdd, trained) as answers:
-        mistakes = answers.filter(lambda answer: answer.Y.argmax() != answer.truth)
-        worst = mistakes.takeOrdered(IMAGES_ON_A_PAGE, key=lambda mistake: -mistake.E)
-        return answers.take(IMAGES_ON_A_PAGE), worst
-
-
-def save_page(test_rdd: "RDD", trained: Trained, options: argparse.Namespace, data: str) -> str:
+def save_page(
+    test_rdd: "RDD", first: list[Answer], trained: Trained, options: argparse.Namespace, data: str
+) -> str:
     """Write network.html, the page to look inside the network; returns what came of it."""
     from results import page
 
@@ -112,10 +119,8 @@ def save_page(test_rdd: "RDD", trained: Trained, options: argparse.Namespace, da
         return f"no page to look inside the network: {reason}"
     settings = model_files.load_settings(options.model_dir)["settings"]
     trained = trained._replace(history=model_files.load_history(options.model_dir))
-    with answered(test_rdd, trained) as answers:
-        first = answers.take(page.FIRST)
-        worst = answers.takeOrdered(page.WORST, key=lambda answer: -answer.E)
-    page.save(options.plots_dir, trained, first, worst, data, page.rate_of(settings))
+    largest = largest_errors(test_rdd, trained, page.WORST)
+    page.save(options.plots_dir, trained, first, largest, data, page.rate_of(settings))
     return f"look inside the network: {storage.join(options.plots_dir, page.PAGE)}, in any browser"
 
 
@@ -185,10 +190,15 @@ def score_test_set(options: argparse.Namespace) -> int:
         scores = metrics(counts, confusion, names)
         report = {"data": split.name, "images": split.size, **scores}
         saved = model_files.save_metrics(options.model_dir, report, split.place)
-        first, worst = pages(test_rdd, trained)
+        first = first_answers(split, trained, IMAGES_TO_SHOW)
+        mistakes = largest_errors(test_rdd, trained, IMAGES_ON_A_PAGE, only_mistakes=True)
         title = figures.title_of(split.name, names, text_of(trained.network))
-        figures.draw_scores(options.plots_dir, confusion, first, worst, names, title)
-        about_page = "" if options.no_page else save_page(test_rdd, trained, options, split.name)
+        figures.draw_scores(
+            options.plots_dir, confusion, first[:IMAGES_ON_A_PAGE], mistakes, names, title
+        )
+        about_page = ""
+        if not options.no_page:
+            about_page = save_page(test_rdd, first, trained, options, split.name)
     print(f"{split.name}: {split.size:,} test images")
     print(metrics_table(scores, shutil.get_terminal_size().columns))
     print(f"saved {saved} and {options.plots_dir}")

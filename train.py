@@ -420,7 +420,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         run, initial = describe_run(settings, split), initial_of(settings)
         start = checkpoints.start(settings.model_dir, run, initial, settings.resume)
         saver = checkpoints.Saver(claimed, run, settings.checkpoint_every)
-        one_image = data_loader.image_label_pairs(split, settings.dtype).first()[0]
+        ((one_image, _),) = data_loader.first_pairs(split, 1, settings.dtype)
         trained = fit(**vars(settings), split=split, start=start, saver=saver)
         done = len(trained.history)
         if done == 0:  # Ctrl-C came before the end of the first epoch

@@ -22,6 +22,7 @@ import measure
 import numpy as np
 
 import data_loader
+from epochs.chain import chain_epoch
 from images import blocks
 from runtime.spark import spark_context
 
@@ -34,6 +35,7 @@ COLUMNS = {
     "us_per_image": ("us per image", ".2f"),
     "images_per_s": ("images per s", ",.0f"),
     "ratio": ("time per image / article's", ".3f"),
+    "of_maps": ("/ that of maps", ".3f"),
     "blas": ("BLAS threads", "s"),
 }
 
@@ -48,6 +50,7 @@ def compare(spark, place: str, digits: list[int], rounds: int) -> list[dict]:
     calls = {
         "article's chain, the obvious way": contenders.obvious(spark, images, labels, outputs),
         "maps": contenders.strategy("maps", small),
+        "maps, from layers": contenders.strategy("maps", small, epoch=chain_epoch),
         "partitions": contenders.strategy("partitions", large),
         "averaging": contenders.strategy("averaging", large),
         "plain NumPy": contenders.numpy_step(X, y_true),
@@ -63,9 +66,10 @@ def compare(spark, place: str, digits: list[int], rounds: int) -> list[dict]:
         count = round(len(images) * seen.get(name, contenders.FRACTION))
         rows.append({"name": name, **measure.summary(taken, count)})
         rows[-1]["blas"] = f"{os.cpu_count()}" if name == "plain NumPy" else "1 a core"
-        pairs = zip(taken, times[next(iter(times))], strict=True)
-        scale = rows[0]["images"] / count
-        rows[-1]["ratio"] = scale * statistics.median(a / b for a, b in pairs)
+        for ratio, other in (("ratio", next(iter(times))), ("of_maps", "maps")):
+            pairs = zip(taken, times[other], strict=True)
+            scale = rows[0]["images"] / count
+            rows[-1][ratio] = scale * statistics.median(a / b for a, b in pairs)
     for split in (small, large):
         split.blocks.unpersist()
     frame.unpersist()

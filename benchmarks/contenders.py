@@ -27,12 +27,17 @@ def settings(digits: Sequence[int] = (0, 1), **changed) -> argparse.Namespace:
     return train.settings_of_epoch(train.complete(changed, digits), [])
 
 
-def strategy(name: str, split: data_loader.Split, hidden: int = 64) -> Callable[[], object]:
-    """An epoch of one of ours, a new mini-batch each time, without updating the parameters."""
+def strategy(
+    name: str, split: data_loader.Split, hidden: int = 64, epoch: Callable | None = None
+) -> Callable[[], object]:
+    """An epoch of one of ours, a new mini-batch each time, without updating the parameters.
+
+    `epoch`: another function than the strategy's own.
+    """
     chosen = settings(split.digits, strategy=name, hidden=hidden, fraction=FRACTION)
     parameters, rdd = train.initial_of(chosen), train.training_rdd(split, chosen, 1)
-    numbers = iter(range(1, 10**6))
-    return lambda: train.STRATEGIES[name].epoch(rdd, parameters, chosen, next(numbers))
+    numbers, run = iter(range(1, 10**6)), epoch or train.STRATEGIES[name].epoch
+    return lambda: run(rdd, parameters, chosen, next(numbers))
 
 
 def obvious(spark: SparkContext, images, labels, outputs: int) -> Callable[[], object]:

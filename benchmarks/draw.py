@@ -10,9 +10,11 @@ FOLDER = Path(__file__).parent.parent / "plots" / "reference"
 COLOURS = {
     "article's chain, the obvious way": "#7f7f7f",
     "maps": "#9ecae1",
+    "maps, from layers": "#6baed6",
     "partitions": "#1f4e79",
-    "partitions, adam": "#1f4e79",
     "averaging": "#2ca25f",
+    "averaging, relu, softmax": "#99d8c9",
+    "cnn": "#6a51a3",
     "plain NumPy": "#e6a532",
     "MLlib": "#b5443c",
     "MLlib, l-bfgs": "#b5443c",
@@ -59,7 +61,7 @@ def accuracy(results: dict) -> None:
     """Test accuracy against seconds of training; of each round where there are several."""
     curves = results["curves"]
     rounds = len(next(iter(curves.values())))
-    title = "Test accuracy on ten digits, 64 hidden units"
+    title = "Test accuracy on ten digits; all but cnn have 64 hidden units"
     figure, axes = _axes(
         f"{title}\neach {rounds} times; a dot is an epoch, or of MLlib a whole fit"
     )

@@ -105,9 +105,7 @@ def main() -> None:
     os.environ.update(FOR_WORKERS)  # which the processes read as they start
     start = multiprocessing.get_context("spawn")
     barrier, results = start.Barrier(PROCESSES), start.Queue()
-    running = [
-        start.Process(target=one_process, args=(barrier, results)) for _ in range(PROCESSES)
-    ]
+    running = [start.Process(target=one_process, args=(barrier, results)) for _ in range(PROCESSES)]
     for process in running:
         process.start()
     found = [results.get() for _ in running]

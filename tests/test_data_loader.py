@@ -1,5 +1,6 @@
 import gzip
 import itertools
+import os
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,21 @@ def test_blocks_hold_every_image_once_in_the_order_of_the_files(splits, mnist, p
     blocks = splits[part].blocks
     assert_same(joined(blocks), chosen(mnist, part, [0, 1]))
     assert {(a.dtype, b.dtype) for a, b in blocks.collect()} == {(np.dtype("uint8"),) * 2}
+
+
+@pytest.mark.parametrize("count", [1, 4, 2000])
+def test_the_first_pairs_are_those_of_the_rdd_and_cost_no_worker(spark, mnist, count):
+    split = load(spark, mnist, "test", [0, 1], partitions=4)  # of some 500 images
+    pids = split.blocks.map(lambda block: os.getpid())
+    workers = set(pids.collect())
+    found = data_loader.first_pairs(split, count, "float32")
+    for pair, expected in zip(found, image_label_pairs(split, "float32").collect(), strict=False):
+        assert_same(pair, expected)
+    assert len(found) == count
+    pids.collect()
+    for worker in workers:
+        os.kill(worker, 0)  # raises if it has gone
+    split.blocks.unpersist()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -90,8 +90,10 @@ def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, m
     expected = np.zeros((10, 10), int)
     np.add.at(expected, (labels, Y.argmax(axis=1)), 1)
     np.testing.assert_array_equal(confusion, expected)
-    first, worst = predict.pages(test_rdd, trained)
-    assert [answer.truth for answer in first] == labels[:15].tolist()
+    first = predict.first_answers(split, trained, 100)
+    assert [answer.truth for answer in first] == labels[:100].tolist()
+    np.testing.assert_allclose([answer.Y for answer in first], Y[:100], rtol=1e-4, atol=1e-6)
+    worst = predict.largest_errors(test_rdd, trained, 15, only_mistakes=True)
     errors = ((Y - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
     wrong = Y.argmax(axis=1) != labels  # a right answer is no mistake, however unsure
     errors, labels = errors[wrong], labels[wrong]
@@ -109,8 +111,9 @@ def test_only_mistakes_are_shown_as_mistakes(spark):
     network = read("dense 1, sigmoid, dense, sigmoid", 2)
     pairs = [(x[:1], [0, 1]), (x[1:], [1, 0]), (x[1:], [0, 1])]  # right, right, wrong
     test_rdd = spark.parallelize([(image, np.array([y])) for image, y in pairs], 2)
-    first, mistakes = predict.pages(test_rdd, Trained(network, parameters, [0, 1], []))
-    assert [len(first), len(mistakes)] == [3, 1]
+    trained = Trained(network, parameters, [0, 1], [])
+    mistakes = predict.largest_errors(test_rdd, trained, 15, only_mistakes=True)
+    assert len(mistakes) == 1 and len(predict.largest_errors(test_rdd, trained, 15)) == 3
     assert mistakes[0].truth == 1 and mistakes[0].x[0] == -1
 
 

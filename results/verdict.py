@@ -37,7 +37,10 @@ def tell_if_stuck(history: Sequence[Epoch], settings: argparse.Namespace) -> Non
     if not late:
         return
     guessed = np.mean([epoch.accuracy for epoch in late]) < 1.25 / len(settings.digits)
-    fell = np.mean([epoch.cost for epoch in late]) < 0.98 * history[0].cost
+    costs = [epoch.cost for epoch in late]
+    # In averaging the first epoch already ends saturated: from then on the cost stands still.
+    still = len(late) > 1 and np.ptp(costs) <= 1e-6 * costs[0]
+    fell = np.mean(costs) < 0.98 * history[0].cost and not still
     rate = settings.learning_rate
     usual = rates_of(read(settings.network, len(settings.digits)), settings)[settings.optimizer]
     if guessed and not fell and not usual / 2 <= rate <= usual * 2:

@@ -69,6 +69,7 @@ bench: .venv/program .venv-bench/bench
 	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/scaling.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/accuracy.py $(ARGS)
+	$(PYTHON_HERE) benchmarks/recipes.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/checkpoint_cost.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/driver_memory.py $(ARGS)
 	.venv-bench/bin/python benchmarks/pytorch.py

@@ -139,7 +139,10 @@ def fit(
     the network. Ctrl-C ends it after the last whole epoch; the history then says how far it came.
     Raises UserError if a mini-batch is empty, or if the network does not fit the digits.
     """
-    settings = complete({**options, "network": network}, split.digits)
+    partitions = split.blocks.getNumPartitions()
+    settings = complete({**options, "network": network, "partitions": partitions}, split.digits)
+    for doubt in recipes.doubts(settings):
+        print(f"note: {doubt}", flush=True)
     held_out = None
     if settings.validation:
         split, held_out = data_loader.hold_out(split, settings.validation, settings.seed)
@@ -398,8 +401,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings.explain:
         print(explain.table(network_of(settings), settings.dtype))
         return 0
-    for doubt in recipes.doubts(settings):
-        print(f"note: {doubt}", flush=True)
     storage.check_writable(settings.model_dir, settings.plots_dir)
     place = data_loader.find_data(settings.data)
     with (

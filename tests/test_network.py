@@ -632,6 +632,13 @@ def test_too_few_steps_for_ten_digits_are_told_with_what_to_type(strategy):
         assert recipes.doubts(filled("--digits", "all", "--epochs", "5", *typed.split())) == []
 
 
+def test_averaging_on_many_partitions_is_told_with_what_to_type():
+    words = ["--digits", "all", "--network", "mlp", "--partitions"]
+    (doubt,) = recipes.doubts(filled(*words, "20"))
+    assert "on 20 partitions" in doubt and doubt.endswith("(--partitions 2)")
+    assert recipes.doubts(filled(*words, "2")) == recipes.doubts(filled(*words, "8")) == []
+
+
 @pytest.mark.parametrize("network", recipes.NETWORKS)
 @pytest.mark.parametrize("strategy", train.STRATEGIES)
 @pytest.mark.parametrize("optimizer", train.OPTIMIZERS)

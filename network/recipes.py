@@ -49,7 +49,7 @@ BY_NAME: dict[str, dict] = {
 }
 # alpha by the optimizer: of the article's two classes, of one step an epoch, of many steps.
 TWO_CLASSES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
-SQUARED_ERROR = {"sgd": 6.0, "momentum": 4.0, "adam": 0.02}
+SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.02}
 CROSS_ENTROPY = {"sgd": 0.5, "momentum": 0.1, "adam": 0.01}
 AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 1.0, "adam": 0.01}
 AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.001}
@@ -130,6 +130,12 @@ def doubts(settings: argparse.Namespace) -> list[str]:
         found.append(
             f"--strategy {settings.strategy} takes one step an epoch: {settings.epochs} steps will "
             f"hardly learn {len(settings.digits)} digits; try --strategy averaging, or --epochs 50"
+        )
+    if one_step and settings.optimizer == "sgd" and len(settings.digits) > 2:
+        found.append(
+            f"--optimizer sgd takes {settings.epochs} plain steps, one an epoch, and learns "
+            f"{len(settings.digits)} digits slowly (50 steps reach 85% of MNIST); try --optimizer "
+            "adam, or --strategy averaging"
         )
     network = read(settings.network, len(settings.digits))
     usual = rates_of(network, settings)[settings.optimizer]

@@ -40,6 +40,9 @@ FOR_WORKERS = {
 }
 # A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
 LONGEST_TEMPORARY_FOLDER = 36
+# Java's second compiler is for servers that run for hours: the first alone starts 1 s sooner, and
+# 50 epochs of 12,665 images took 4.1 s in place of 6.1 s, longer runs a little less too.
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
 SECONDS_TO_END = 10
 JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
 WORKER_ENDED = (
@@ -181,13 +184,15 @@ def _start(name: str, folder: str) -> SparkContext:
     if not submitted:
         find_java()
         told = os.environ.get("PYSPARK_SUBMIT_ARGS", "")  # in place of spark-submit's arguments
-        if not re.search(r"(--master[ =]|spark\.master=)(?!local)", told):
+        local = not re.search(r"(--master[ =]|spark\.master=)(?!local)", told)
+        if local:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     with tempfile.TemporaryFile() as log:
         try:
             with _stderr_to(log if not submitted else None):
-                _start_java(folder)
+                with _java_options(JAVA_OPTIONS if not submitted and local else ""):
+                    _start_java(folder)
                 with _own_handler_of_ctrl_c():
                     return SparkContext(conf=_settings(name))
         except UserError:
@@ -199,6 +204,21 @@ def _start(name: str, folder: str) -> SparkContext:
             reason = " ".join(str(getattr(error, "java_exception", error)).split())
             hint = f"; Java said: {said[-1]}" if said else ""
             raise UserError(f"Spark did not start: {reason[:300]}{hint}") from None
+
+
+@contextmanager
+def _java_options(options: str):
+    """Let a Java that starts meanwhile have these; what the user gave comes later, and wins."""
+    name = "SPARK_SUBMIT_OPTS"
+    before = os.environ.get(name)
+    os.environ[name] = f"{options} {before or ''}"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _start_java(folder: str) -> None:

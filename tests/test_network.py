@@ -592,7 +592,9 @@ def test_every_network_and_strategy_gets_all_settings_and_no_doubt(network, stra
         assert all(getattr(chosen, name) is not None for name in BY_RECIPE)
         assert chosen.strategy == (strategy or chosen.strategy)
         assert chosen.optimizer == (optimizer or chosen.optimizer)
-        assert chosen.learning_rate > 0 and recipes.doubts(chosen) == []
+        assert chosen.learning_rate > 0
+        slow = chosen.strategy != "averaging" and optimizer == "sgd" and digits == ["all"]
+        assert [doubt.split()[1] for doubt in recipes.doubts(chosen)] == ["sgd"] * slow
         again = recipes.fill(chosen)
         assert vars(again) == vars(chosen), "what is filled stays as it is"
 
@@ -645,6 +647,6 @@ def test_averaging_on_many_partitions_is_told_with_what_to_type():
 def test_a_rate_that_diverges_is_told_with_the_one_that_learns(network, strategy, optimizer):
     words = ["--digits", "all", "--network", network]
     words += ["--strategy", strategy, "--optimizer", optimizer]
-    (doubt,) = recipes.doubts(filled(*words, "--learning-rate", "1000"))
+    doubt = recipes.doubts(filled(*words, "--learning-rate", "1000"))[-1]
     usual = re.search(r"--learning-rate 1000 .* without it the rate is ([\d.]+)$", doubt)[1]
     assert float(usual) == filled(*words).learning_rate

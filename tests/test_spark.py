@@ -119,6 +119,34 @@ def test_a_local_run_listens_on_loopback_only(small_mnist, tmp_path, start):
     assert (start == "python") == any(4040 <= port < 4060 for _, port in found), "the UI"
 
 
+JAVA = """
+from runtime.spark import spark_context
+with spark_context("java") as spark:
+    options = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
+    print([str(option) for option in options.getInputArguments() if "Tiered" in str(option)])
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "last"),
+    [
+        ({}, "-XX:TieredStopAtLevel=1"),
+        ({"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=3"}, "-XX:TieredStopAtLevel=3"),
+        (
+            {"PYSPARK_SUBMIT_ARGS": "--driver-java-options -XX:TieredStopAtLevel=4 pyspark-shell"},
+            "-XX:TieredStopAtLevel=4",
+        ),
+    ],
+)
+def test_java_of_a_local_run_starts_quickly_unless_the_user_says_otherwise(given, last):
+    environment = {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH}
+    command = [sys.executable, "-c", JAVA]
+    said = subprocess.run(
+        command, cwd=ROOT, env=environment | given, capture_output=True, text=True
+    )
+    assert said.stdout.endswith(f"'{last}']\n"), said
+
+
 ENCRYPTED = """
 import sys, train, predict
 data, folder = sys.argv[1:]

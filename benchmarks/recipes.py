@@ -1,0 +1,79 @@
+"""(g) What a person reaches who types a network or a strategy and nothing else: test accuracy.
+
+    .venv/bin/python benchmarks/recipes.py --data FOLDER_OF_MNIST
+
+Each with several seeds. Settings were chosen on a share of the training set that was held out, not
+here. `partitions` stands for `maps` too: the same step, on other draws of the mini-batch.
+"""
+
+import os
+import statistics
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
+
+import measure
+
+import data_loader
+import predict
+import train
+from network import recipes
+from runtime.spark import spark_context
+
+TYPED = [
+    "--digits all --strategy partitions",
+    "--digits all --strategy partitions --optimizer momentum",
+    "--digits all --strategy averaging",
+    "--digits all --network mlp",
+    "--digits all --network lenet",
+    "--digits all --network cnn",
+    "--digits all --network mlp --partitions 1",
+    "--digits all --network mlp --partitions 4",
+    "--digits all --network mlp --partitions 8",
+]
+COLUMNS = {
+    "typed": ("typed", "s"),
+    "epochs": ("epochs", "d"),
+    "median": ("test accuracy, median", ".4f"),
+    "least": ("least", ".4f"),
+    "most": ("most", ".4f"),
+}
+
+
+def main() -> None:
+    parser = measure.arguments(__doc__)
+    parser.add_argument("--seeds", type=int, default=3, help="how many, from 1")
+    options = parser.parse_args()
+    place = data_loader.find_data(options.data)
+    rows = []
+    with spark_context("recipes") as spark:
+        test = data_loader.load(spark, place, "test", range(10))
+        for typed in TYPED:
+            settings = recipes.fill(train.arguments().parse_args(typed.split()))
+            in_partition = train.STRATEGIES[settings.strategy].in_partition
+            split = data_loader.load(
+                spark, place, "train", settings.digits, settings.partitions, in_partition
+            )
+            split.blocks.count()
+            reached = []
+            for seed in range(1, options.seeds + 1):
+                trained = train.fit(**{**vars(settings), "seed": seed}, split=split)
+                reached.append(predict.evaluate(trained, test)["accuracy"])
+            split.blocks.unpersist()
+            rows.append(
+                {
+                    "typed": f"`{typed}`",
+                    "epochs": settings.epochs,
+                    "median": statistics.median(reached),
+                    "least": min(reached),
+                    "most": max(reached),
+                }
+            )
+            print(rows[-1], flush=True)
+    measure.save("recipes", {"rows": rows}, measure.table(rows, COLUMNS))
+
+
+if __name__ == "__main__":
+    main()

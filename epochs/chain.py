@@ -13,6 +13,7 @@ import argparse
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 from pyspark import RDD, Broadcast
 
 from network.layers import Arrays, Key
@@ -21,6 +22,7 @@ from network.sequential import (
     backward,
     backward_places,
     by_layer,
+    learner_behind,
     leaves_to_chance,
     network_of,
     output_error,
@@ -51,18 +53,19 @@ def forward_map(
     network: Network, own: Broadcast, place: int, key: Key | None
 ) -> Callable[[tuple], tuple]:
     """The map forward of a layer: (kept, value, y*) with its own value. The first takes (x, y*)."""
+    layer = network[place]
 
-    def step(elements: tuple) -> tuple:
-        if place == 0:
-            elements = (), *elements
-        kept, value, y_true = elements
+    def step(kept: tuple, value: np.ndarray, y_true: np.ndarray) -> tuple:
         image_key = None
         if key is not None:  # a map knows an image by its pixels alone
             image_key = *key, place, zlib.crc32(value.tobytes())
-        keep, value = network[place].forward(value, own.value[place], image_key)
+        parameters = own.value[place] if layer.learns else ()
+        keep, value = layer.forward(value, parameters, image_key)
         return (*kept, keep), value, y_true
 
-    return step
+    if place == 0:
+        return lambda pair: step((), *pair)
+    return lambda elements: step(*elements)
 
 
 def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tuple], tuple]:
@@ -70,18 +73,21 @@ def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tupl
 
     That of the last layer finds E and Acc; the last map of all gives the tuple for the reduce.
     """
+    layer, behind = network[place], learner_behind(network, place)
+    is_last_map = place == backward_places(network)[-1]
 
-    def step(elements: tuple) -> tuple:
-        if place == len(network) - 1:
-            kept, Y, y_true = elements
-            E, delta, Acc = output_error(network, kept[-1], Y, y_true)
-            gradients: Arrays = ()
-        else:
-            kept, E, delta, gradients, Acc = elements
-        delta, more = backward(network, own.value, place, kept[place], delta)
+    def step(kept: tuple, E: float, delta: np.ndarray, gradients: Arrays, Acc: int) -> tuple:
+        parameters = () if behind is None else own.value[place + 1]
+        delta, more = backward(layer, kept[place], delta, behind, parameters)
         gradients = *gradients, *more
-        if place == backward_places(network)[-1]:
+        if is_last_map:
             return E, *gradients, Acc, 1
         return kept[:place], E, delta, gradients, Acc
 
-    return step
+    def first_step(kept: tuple, Y: np.ndarray, y_true: np.ndarray) -> tuple:
+        E, delta, Acc = output_error(network, kept[-1], Y, y_true)
+        return step(kept, E, delta, (), Acc)
+
+    if place == len(network) - 1:
+        return lambda elements: first_step(*elements)
+    return lambda elements: step(*elements)

@@ -20,7 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from nn_math import affine, input_delta, random_stream, sigmoid, sigmoid_prime, weight_gradient
+from nn_math import (
+    affine,
+    bias_gradient,
+    input_delta,
+    random_stream,
+    sigmoid,
+    sigmoid_prime,
+    weight_gradient,
+)
 
 # Of one image's value: (size,), or (channels, height, width), as is usual, however it is laid out.
 Shape = tuple[int, ...]
@@ -120,7 +128,7 @@ class Dense(Layer):
 
     def gradients(self, kept: Any, delta: np.ndarray) -> Arrays:
         """dW = a^T delta, dB = delta."""
-        return weight_gradient(kept, delta), delta.sum(axis=0, keepdims=True)
+        return weight_gradient(kept, delta), bias_gradient(delta)
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
         """delta W^T."""

@@ -45,7 +45,7 @@ BY_NAME: dict[str, dict] = {
     "article": {"epochs": 15},
     "mlp": {"optimizer": "adam", "shift": 1, "epochs": 20},
     "lenet": {"shift": 1, "epochs": 8},
-    "cnn": {"optimizer": "adam", "shift": 1, "epochs": 8},
+    "cnn": {"shift": 1, "epochs": 8},
 }
 # alpha by the optimizer: of the article's two classes, of one step an epoch, of many steps.
 TWO_CLASSES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}

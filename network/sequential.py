@@ -276,21 +276,29 @@ def backward_places(network: Network) -> range:
     return range(len(network) - 1, first - 1, -1)
 
 
-def backward(
-    network: Network, own: list[Arrays], place: int, kept: object, delta: np.ndarray
-) -> tuple[np.ndarray, Arrays]:
-    """The map backward of one layer: delta for the next one, and (dB, dW) if the layer learns.
-
-    `delta` comes in as the derivative of E by this layer's value, or by that of the layer behind
-    it, if that one learns: its part, such as dB2 W2^T, is done here, as in the article's map 7.
-    """
+def learner_behind(network: Network, place: int) -> Layer | None:
+    """The layer after one, if it learns."""
     behind = place + 1
     if behind < len(network) and network[behind].learns:
-        delta = network[behind].input_delta(None, delta, own[behind])
-    if network[place].learns:
-        dW, dB = network[place].gradients(kept, delta)
+        return network[behind]
+    return None
+
+
+def backward(
+    layer: Layer, kept: object, delta: np.ndarray, behind: Layer | None, parameters: Arrays
+) -> tuple[np.ndarray, Arrays]:
+    """The map backward of a layer: delta for the next one, and (dB, dW) if the layer learns.
+
+    `delta` comes in as the derivative of E by this layer's value, or by that of the layer behind
+    it, if that one learns: its part, such as dB2 W2^T, is done here, as in the article's map 7,
+    with its parameters.
+    """
+    if behind is not None:
+        delta = behind.input_delta(None, delta, parameters)
+    if layer.learns:
+        dW, dB = layer.gradients(kept, delta)
         return delta, (dB, dW)
-    return network[place].input_delta(kept, delta, ()), ()
+    return layer.input_delta(kept, delta, ()), ()
 
 
 def batch_tuple(
@@ -310,10 +318,11 @@ def _chunk_tuple(
 ) -> tuple:
     kept, Y = forward(network, parameters, X, key)
     E, delta, Acc = output_error(network, kept[-1], Y, y_true)
-    own = by_layer(network, parameters)
+    own = *by_layer(network, parameters), ()
     gradients: Arrays = ()
     for place in backward_places(network):
-        delta, more = backward(network, own, place, kept[place], delta)
+        behind = learner_behind(network, place)
+        delta, more = backward(network[place], kept[place], delta, behind, own[place + 1])
         gradients = *gradients, *more
     return (E, *gradients, Acc, len(X))
 

@@ -98,7 +98,13 @@ def fitted(runs: list[dict], cores: int) -> dict[str, float]:
     A = np.array([terms_of(run, cores) for run in seen])
     seconds, byte = np.array([run["seconds"] for run in seen]), seconds_a_byte()
     rest = seconds - byte * A[:, -1]
-    found, *_ = np.linalg.lstsq(A[:, :-1] / seconds[:, None], rest / seconds, rcond=None)
+    found, kept = np.zeros(A.shape[1] - 1), list(range(A.shape[1] - 1))
+    while True:
+        some, *_ = np.linalg.lstsq(A[:, kept] / seconds[:, None], rest / seconds, rcond=None)
+        if some.min() >= 0:
+            break
+        kept.pop(int(some.argmin()))  # nothing takes less than no time
+    found[kept] = some
     return dict(zip(CONSTANTS, [*found.tolist(), byte], strict=True))
 
 

@@ -29,7 +29,8 @@ ARTICLE = {
     "epochs": 50,
     "fraction": 0.7,
 }
-# One step an epoch, as in the article, for more classes or other networks.
+ARTICLE_DIGITS = [0, 1]
+# One step an epoch, as in the article, for other digits or other networks.
 ONE_STEP = ARTICLE | {"optimizer": "adam"}
 # Many steps an epoch, on the executors.
 AVERAGING = {
@@ -45,14 +46,15 @@ BY_NAME: dict[str, dict] = {
     "article": {"epochs": 15},
     "mlp": {"optimizer": "adam", "shift": 1, "epochs": 20},
     "lenet": {"shift": 1, "epochs": 8},
-    "cnn": {"shift": 1, "epochs": 8},
+    "cnn": {"optimizer": "adam", "shift": 1, "epochs": 8},
 }
-# alpha by the optimizer: of the article's two classes, of one step an epoch, of many steps.
-TWO_CLASSES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
+# alpha by the optimizer: of the article's digits, of one step an epoch, of many steps.
+ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
+TWO_CLASSES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
 SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.02}
 CROSS_ENTROPY = {"sgd": 0.5, "momentum": 0.1, "adam": 0.01}
 AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 1.0, "adam": 0.01}
-AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.001}
+AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.002}
 
 
 def fill(settings: argparse.Namespace) -> argparse.Namespace:
@@ -65,7 +67,7 @@ def fill(settings: argparse.Namespace) -> argparse.Namespace:
     filled.network = text_of(network)
     if is_article(network):
         filled.hidden = network[0].output_shape((784,))[0]
-    recipe = recipe_of(network, settings.strategy, len(settings.digits))
+    recipe = recipe_of(network, settings.strategy, settings.digits)
     if recipe["strategy"] == "averaging":
         recipe |= BY_NAME.get(settings.network, {})
     for name, value in recipe.items():
@@ -91,13 +93,13 @@ def named(network: str | Network, hidden: int | None, outputs: int) -> Network:
     return layers
 
 
-def recipe_of(network: Network, strategy: str | None, outputs: int) -> dict:
-    """All but the learning rate: by the network, the classes, and the strategy if one was given."""
+def recipe_of(network: Network, strategy: str | None, digits: list[int]) -> dict:
+    """All but the learning rate: by the network, the digits, and the strategy if one was given."""
     if strategy is None:
         strategy = "maps" if is_article(network) else "averaging"
     if strategy == "averaging":
         return dict(AVERAGING)
-    first = ARTICLE if is_article(network) and outputs == 2 else ONE_STEP
+    first = ARTICLE if is_article(network) and digits == ARTICLE_DIGITS else ONE_STEP
     return first | {"strategy": strategy}
 
 
@@ -107,7 +109,7 @@ def rates_of(network: Network, settings: argparse.Namespace) -> dict[str, float]
     if settings.strategy == "averaging":
         return AVERAGED_CROSS_ENTROPY if entropy else AVERAGED_SQUARED_ERROR
     if is_article(network) and len(settings.digits) == 2:
-        return TWO_CLASSES
+        return ARTICLE_RATES if settings.digits == ARTICLE_DIGITS else TWO_CLASSES
     return CROSS_ENTROPY if entropy else SQUARED_ERROR
 
 

@@ -47,15 +47,17 @@ def momentum(
 def adam(
     parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, t: int
 ) -> tuple[Arrays, State]:
-    """Adam with its authors' constants (Kingma and Ba 2015, Algorithm 1); t counts from 1."""
+    """Adam with its authors' constants; t counts from 1.
+
+    Kingma and Ba 2015, Algorithm 1, in the order of computation that they give at the end of their
+    section 2: the two corrections of the bias are numbers, not arrays.
+    """
     m, v = state.get("m") or _zeros(parameters), state.get("v") or _zeros(parameters)
     m = tuple(BETA1 * a + (1 - BETA1) * g for a, g in zip(m, gradients, strict=True))
     v = tuple(BETA2 * a + (1 - BETA2) * g * g for a, g in zip(v, gradients, strict=True))
-    m_scale, v_scale = 1 / (1 - BETA1**t), 1 / (1 - BETA2**t)
-    direction = tuple(
-        m_scale * a / (np.sqrt(v_scale * b) + EPSILON) for a, b in zip(m, v, strict=True)
-    )
-    parameters, _ = sgd(parameters, direction, {}, learning_rate, t)
+    root = (1 - BETA2**t) ** 0.5
+    direction = tuple(a / (np.sqrt(b) + EPSILON * root) for a, b in zip(m, v, strict=True))
+    parameters, _ = sgd(parameters, direction, {}, learning_rate * root / (1 - BETA1**t), t)
     return parameters, {"m": m, "v": v}
 
 

@@ -13,7 +13,6 @@ import argparse
 import zlib
 from collections.abc import Callable
 
-import numpy as np
 from pyspark import RDD, Broadcast
 
 from network.layers import Arrays, Key
@@ -55,7 +54,8 @@ def forward_map(
     """The map forward of a layer: (kept, value, y*) with its own value. The first takes (x, y*)."""
     layer = network[place]
 
-    def step(kept: tuple, value: np.ndarray, y_true: np.ndarray) -> tuple:
+    def step(elements: tuple) -> tuple:
+        kept, value, y_true = elements
         image_key = None
         if key is not None:  # a map knows an image by its pixels alone
             image_key = *key, place, zlib.crc32(value.tobytes())
@@ -64,8 +64,8 @@ def forward_map(
         return (*kept, keep), value, y_true
 
     if place == 0:
-        return lambda pair: step((), *pair)
-    return lambda elements: step(*elements)
+        return lambda pair: step(((), *pair))
+    return step
 
 
 def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tuple], tuple]:
@@ -76,7 +76,8 @@ def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tupl
     layer, behind = network[place], learner_behind(network, place)
     is_last_map = place == backward_places(network)[-1]
 
-    def step(kept: tuple, E: float, delta: np.ndarray, gradients: Arrays, Acc: int) -> tuple:
+    def step(elements: tuple) -> tuple:
+        kept, E, delta, gradients, Acc = elements
         parameters = () if behind is None else own.value[place + 1]
         delta, more = backward(layer, kept[place], delta, behind, parameters)
         gradients = *gradients, *more
@@ -84,10 +85,9 @@ def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tupl
             return E, *gradients, Acc, 1
         return kept[:place], E, delta, gradients, Acc
 
-    def first_step(kept: tuple, Y: np.ndarray, y_true: np.ndarray) -> tuple:
+    def first_step(elements: tuple) -> tuple:
+        kept, Y, y_true = elements
         E, delta, Acc = output_error(network, kept[-1], Y, y_true)
-        return step(kept, E, delta, (), Acc)
+        return step((kept, E, delta, (), Acc))
 
-    if place == len(network) - 1:
-        return lambda elements: first_step(*elements)
-    return lambda elements: step(*elements)
+    return first_step if place == len(network) - 1 else step

@@ -33,9 +33,10 @@ from results.checkpoints import Progress
 from runtime.spark import spark_context
 
 OURS = {
+    "partitions": {"strategy": "partitions"},
     "averaging": {"strategy": "averaging"},
     "averaging, relu, softmax": {"network": "dense 64, relu, dense, softmax"},
-    "cnn, 3 epochs": {"network": "cnn", "epochs": 3},
+    "cnn": {"network": "cnn"},
 }
 MLLIB = "MLlib, l-bfgs"
 LBFGS_ITERATIONS = 100
@@ -86,15 +87,16 @@ def main() -> None:
             return loaded
 
         chosen = {name: train.complete(how, range(10)) for name, how in OURS.items()}
-        few = split("train", in_partition=train.STRATEGIES["averaging"].in_partition)
-        many = split("train", in_partition=contenders.IN_PARTITION)
-        test = split("test")
+        cut = {settings.strategy: None for settings in chosen.values()}
+        for name in cut:
+            cut[name] = split("train", in_partition=train.STRATEGIES[name].in_partition)
+        many, test = cut["partitions"], split("test")
         X_test, y_test = blocks.as_rows(*data_loader.read_part(place, "test")[:2], 10, "float32")
         frame = contenders.mllib_frame(spark, many.blocks)
         test_frame = contenders.mllib_frame(spark, test.blocks)
         for _ in range(options.rounds):
             for name, settings in chosen.items():
-                curves[name].append(ours(few, settings, X_test, y_test))
+                curves[name].append(ours(cut[settings.strategy], settings, X_test, y_test))
             curves[MLLIB].append([mllib(frame, test_frame, LBFGS_ITERATIONS)])
             print({name: runs[-1][-1] for name, runs in curves.items()}, flush=True)
         for iterations in (10, 25, 50):

@@ -6,6 +6,7 @@ Each with several seeds. Settings were chosen on a share of the training set tha
 here. `partitions` stands for `maps` too: the same step, on other draws of the mini-batch.
 """
 
+import json
 import os
 import statistics
 import sys
@@ -45,12 +46,20 @@ COLUMNS = {
 def main() -> None:
     parser = measure.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 1")
+    parser.add_argument("--only", default="", help="measure only what has this in it anew")
     options = parser.parse_args()
     place = data_loader.find_data(options.data)
+    measured = {}
+    if options.only:
+        results = json.loads((measure.RESULTS / "recipes.json").read_text())
+        measured = {row["typed"]: row for row in results["rows"]}
     rows = []
     with spark_context("recipes") as spark:
         test = data_loader.load(spark, place, "test", range(10))
         for typed in TYPED:
+            if options.only not in typed:
+                rows += [measured[f"`{typed}`"]] if f"`{typed}`" in measured else []
+                continue
             settings = recipes.fill(train.arguments().parse_args(typed.split()))
             in_partition = train.STRATEGIES[settings.strategy].in_partition
             split = data_loader.load(

@@ -51,7 +51,7 @@ BY_NAME: dict[str, dict] = {
 # alpha by the optimizer: of the article's digits, of one step an epoch, of many steps.
 ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
 TWO_CLASSES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
-SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.02}
+SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.01}
 CROSS_ENTROPY = {"sgd": 0.5, "momentum": 0.1, "adam": 0.01}
 AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 1.0, "adam": 0.01}
 AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.002}

@@ -187,6 +187,7 @@ def test_the_page_of_arguments_is_what_the_parsers_say():
         ("compare", "speed"),
         ("scaling", "speed"),
         ("accuracy", "speed"),
+        ("recipes", "speed"),
         ("pytorch", "speed"),
         ("scale", "speed"),
         ("checkpoint_cost", "failures"),

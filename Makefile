@@ -9,7 +9,7 @@
 # make docs/arguments.md   the page of all arguments, from what --help says
 # make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu
 # make lint    check style, types, that imports run downwards, and with npm the page's JavaScript
-# make bench   compare speeds, and measure what checkpoints and shards cost (forty minutes); fetches
+# make bench   compare speeds, and measure what checkpoints and shards cost (over an hour); fetches
 #              PyTorch into a .venv of its own, with 5 GB of CUDA that it brings and we do not use
 # make notebook   open walkthrough.ipynb
 # Each of them first sets up what is missing (see setup.sh).
@@ -72,6 +72,7 @@ bench: .venv/program .venv-bench/bench
 	$(PYTHON_HERE) benchmarks/recipes.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/checkpoint_cost.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/driver_memory.py $(ARGS)
+	$(PYTHON_HERE) benchmarks/scale.py $(ARGS)
 	.venv-bench/bin/python benchmarks/pytorch.py
 
 notebook: .venv/tests

@@ -104,17 +104,18 @@ def load(
     executors read a part in shards, the driver a whole one. Raises UserError if a file is missing
     or broken, or if a digit does not occur.
     """
+    classes: tuple[str, ...] = ()
     if place == "offline":
         images, labels = offline_digits.draw_part(part, digits)
         hashes: dict[str, str] = {}
-        name, classes = offline_digits.NAME, []
+        name = offline_digits.NAME
     else:
         _refuse_file(place)
-        classes = read_classes(place)
+        classes = _classes_of(place, digits)
         found = shards.find(place, IDX_NAMES[part])
         if found:
             split = _load_shards(spark, place, part, found, digits, partitions, in_partition)
-            return split._replace(classes=_chosen(classes, digits))
+            return split._replace(classes=classes)
         images, labels, hashes = read_part(place, part)
         is_mnist = all(download.SHA256.get(file) == sha for file, sha in hashes.items())
         name = "MNIST" if is_mnist else place
@@ -124,8 +125,7 @@ def load(
     if partitions > len(images):
         raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
     blocks = distribute(spark, images, labels, partitions)
-    chosen = _chosen(classes, digits)
-    return Split(blocks, len(images), tuple(digits), name, place, hashes, chosen)
+    return Split(blocks, len(images), tuple(digits), name, place, hashes, classes)
 
 
 def _load_shards(
@@ -252,12 +252,12 @@ def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, 
 
 
 def read_classes(place: str) -> list[str]:
-    """The names of the labels 0 to 9, from classes.txt at a place; [] if it has none.
+    """The names of the labels 0 to 9, from classes.txt at a place; [] if there is none.
 
     Raises UserError unless the file is ten lines with a name of its own in each.
     """
     file = storage.join(place, CLASSES)
-    if not storage.exists(file):
+    if place == "offline" or not storage.exists(file):
         return []
     text = storage.read(file).decode("utf-8-sig", errors="replace")
     names = [line.strip() for line in text.splitlines()]
@@ -271,8 +271,9 @@ def read_classes(place: str) -> list[str]:
     return names
 
 
-def _chosen(classes: list[str], digits: Sequence[int]) -> tuple[str, ...]:
-    return tuple(classes[digit] for digit in digits) if classes else ()
+def _classes_of(place: str, digits: Sequence[int]) -> tuple[str, ...]:
+    names = read_classes(place)
+    return tuple(names[digit] for digit in digits) if names else ()
 
 
 def _read_file(folder: str, name: str) -> tuple[str, bytes]:
@@ -340,7 +341,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             running.enter_context(spark_context("shard"))
         if any(name.startswith(tuple(download.SHA256)) for name in storage.names(target)):
             raise UserError(f"{target}: holds files of a data set already; name an empty folder")
-        sets, classes = {}, [] if source == "offline" else read_classes(source)
+        sets, classes = {}, read_classes(source)
         for part in IDX_NAMES:
             if source == "offline":
                 sets[part] = offline_digits.draw_part(part, range(10))

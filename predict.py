@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # own images are labelled without Spark
 
     from data_loader import Split
 
-IMAGES_ON_A_PAGE, IMAGES_TO_SHOW = 15, 100  # in a figure, and in network.html
+IMAGES_ON_A_PAGE = 15
 # An answer is unsure if no output rounds to 1, or a second one is more than half as large as it. Of
 # MNIST's training images a network of ten digits (98.5% right) is unsure of 2.4%, of which it has
 # 58% right, and has 99.5% of the others right.
@@ -169,13 +169,13 @@ def metrics_table(scores: dict, columns: int = 80) -> str:
 
 def heading_of(names: Iterable[str]) -> str:
     """What stands above a column of classes."""
-    return "digit" if all(map(str.isdecimal, names)) else "class"
+    return "digit" if model_files.are_digits(names) else "class"
 
 
 def score_test_set(options: argparse.Namespace) -> int:
     """Score the test set, write metrics.json and the pictures; returns 0."""
     import data_loader
-    from results import figures
+    from results import figures, page
     from runtime.spark import spark_context
 
     with spark_context("predict") as spark:
@@ -190,7 +190,7 @@ def score_test_set(options: argparse.Namespace) -> int:
         scores = metrics(counts, confusion, names)
         report = {"data": split.name, "images": split.size, **scores}
         saved = model_files.save_metrics(options.model_dir, report, split.place)
-        first = first_answers(split, trained, IMAGES_TO_SHOW)
+        first = first_answers(split, trained, page.FIRST)
         mistakes = largest_errors(test_rdd, trained, IMAGES_ON_A_PAGE, only_mistakes=True)
         title = figures.title_of(split.name, names, text_of(trained.network))
         figures.draw_scores(
@@ -251,7 +251,7 @@ def as_json(answer: Label) -> str:
     return json.dumps(said)
 
 
-def as_table(answer: Label, width: int, wide: int = 5) -> str:
+def as_table(answer: Label, width: int, wide: int) -> str:
     """The answer as a row of a table whose first two columns have these widths.
 
     A longer file name stands above its row, what makes the answer unsure below.

@@ -152,8 +152,8 @@ def fit(
     parameters = progress.parameters
     if settings.patience is not None and progress.history:
         parameters = progress.state["best"]
-    trained = Trained(network_of(settings), parameters, list(split.digits), progress.history)
-    return trained._replace(classes=split.classes)
+    network, digits = network_of(settings), list(split.digits)
+    return Trained(network, parameters, digits, progress.history, split.classes)
 
 
 def complete(options: dict, digits: Sequence[int]) -> argparse.Namespace:

@@ -68,9 +68,9 @@ def compare(spark, place: str, digits: list[int], rounds: int) -> list[dict]:
         count = round(len(images) * seen.get(name, contenders.FRACTION))
         rows.append({"name": name, **measure.summary(taken, count)})
         rows[-1]["blas"] = f"{os.cpu_count()}" if name == "plain NumPy" else "1 a core"
+        scale = rows[0]["images"] / count
         for ratio, other in (("ratio", next(iter(times))), ("of_maps", "maps")):
             pairs = zip(taken, times[other], strict=True)
-            scale = rows[0]["images"] / count
             rows[-1][ratio] = scale * statistics.median(a / b for a, b in pairs)
     for split in (small, large):
         split.blocks.unpersist()

@@ -57,8 +57,10 @@ def main() -> None:
     with spark_context("recipes") as spark:
         test = data_loader.load(spark, place, "test", range(10))
         for typed in TYPED:
+            name = f"`{typed}`"
             if options.only not in typed:
-                rows += [measured[f"`{typed}`"]] if f"`{typed}`" in measured else []
+                if name in measured:
+                    rows.append(measured[name])
                 continue
             settings = recipes.fill(train.arguments().parse_args(typed.split()))
             in_partition = train.STRATEGIES[settings.strategy].in_partition
@@ -73,7 +75,7 @@ def main() -> None:
             split.blocks.unpersist()
             rows.append(
                 {
-                    "typed": f"`{typed}`",
+                    "typed": name,
                     "epochs": settings.epochs,
                     "median": statistics.median(reached),
                     "least": min(reached),

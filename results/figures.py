@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from network.layers import Arrays, Conv, Softmax
 from network.sequential import forward
-from results.model_files import Epoch, Trained
+from results.model_files import Epoch, Trained, are_digits
 from runtime import storage
 
 INK, PALE_INK, WRONG, GRID_LINES = "#1f4e79", "#7f7f7f", "#c0392b", "#d9d9d9"
@@ -28,7 +28,7 @@ warnings.filterwarnings("ignore", "Glyph .* missing from font")
 
 def title_of(data: str, names: Sequence[str], *words: str) -> str:
     """What every figure of a run says: its data set, its classes, and what else is known."""
-    kind = "digits" if all(name.isdecimal() for name in names) else "classes"
+    kind = "digits" if are_digits(names) else "classes"
     which = f"{kind} {', '.join(names[:-1])} and {names[-1]}"
     return ", ".join([_printable(data), f"all ten {kind}" if len(names) == 10 else which, *words])
 

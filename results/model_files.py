@@ -10,7 +10,7 @@ import json
 import math
 import platform
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,6 +60,11 @@ class Trained(NamedTuple):
     def names(self) -> list[str]:
         """What tables and figures call the classes: their names, or the digits themselves."""
         return list(self.classes) or list(map(str, self.digits))
+
+
+def are_digits(names: Iterable[str]) -> bool:
+    """Whether classes are called by digits, and not by names of their own."""
+    return all(name.isdecimal() for name in names)
 
 
 def save_parameters(folder: str, parameters: Arrays) -> None:

@@ -23,7 +23,7 @@ from results.model_files import Trained
 from runtime import storage
 
 PAGE = "network.html"
-WORST = 50  # test images of the largest error on the page
+FIRST, WORST = 100, 50  # test images on the page: so many of the first, and of the largest error
 MOST_PARAMETERS = 4_000_000  # 21 MB of text
 # A module comes after those that it imports.
 MODULES = ("mathematics", "digit", "pictures", "chain", "reduce", "main")

@@ -31,7 +31,10 @@ def test_a_run_and_its_scores_say_the_names_of_the_classes(
     spark, clothes, small_mnist, tmp_path, capsys, monkeypatch
 ):
     drawn = {}
-    keep = lambda folder, name, figure: drawn.update({name: texts(figure)})  # noqa: E731
+
+    def keep(folder, name, figure):
+        drawn[name] = texts(figure)
+
     monkeypatch.setattr(figures, "_save", keep)
     model, plots = str(tmp_path / "model"), str(tmp_path / "plots")
     places = ["--model-dir", model, "--plots-dir", plots]

@@ -18,7 +18,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -155,7 +155,7 @@ def metrics(counts: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> 
 
 def metrics_table(scores: dict, columns: int = 80) -> str:
     """The metrics as a table for a person; without the counts where columns are few."""
-    heading = heading_of(scores["classes"])
+    heading, _ = model_files.words_for(scores["classes"])
     width = max(map(len, [heading, *scores["classes"]]))
     counts = "" if columns < 53 + width else "    TP     FP     FN     TN"
     lines = [f"{heading:>{width}}{counts}  precision  recall     F1"]
@@ -165,11 +165,6 @@ def metrics_table(scores: dict, columns: int = 80) -> str:
         rates = f"{s['precision']:>9.3f} {s['recall']:>7.3f} {s['f1']:>6.3f}"
         lines.append(f"{name:>{width}}{counts}  {rates}")
     return "\n".join([*lines, f"accuracy (largest output): {scores['accuracy']:.4f}"])
-
-
-def heading_of(names: Iterable[str]) -> str:
-    """What stands above a column of classes."""
-    return "digit" if model_files.are_digits(names) else "class"
 
 
 def score_test_set(options: argparse.Namespace) -> int:
@@ -268,9 +263,9 @@ def as_table(answer: Label, width: int, wide: int) -> str:
 def label_images(options: argparse.Namespace) -> int:
     """Answer for each image file in turn; returns 0, or 1 if one of them could not be read."""
     trained, _ = load_model(options.model_dir)
-    digit = heading_of(trained.names())
-    wide = max(map(len, [digit, *trained.names()]))
-    heading = f"  {digit:>{wide}}  output  runner-up"
+    one, _ = model_files.words_for(trained.names())
+    wide = max(map(len, [one, *trained.names()]))
+    heading = f"  {one:>{wide}}  output  runner-up"
     room = shutil.get_terminal_size().columns - len(heading)
     width = max(4, min(room, max(map(len, options.images))))
     if not options.json:

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from network.layers import Arrays, Conv, Softmax
 from network.sequential import forward
-from results.model_files import Epoch, Trained, are_digits
+from results.model_files import Epoch, Trained, words_for
 from runtime import storage
 
 INK, PALE_INK, WRONG, GRID_LINES = "#1f4e79", "#7f7f7f", "#c0392b", "#d9d9d9"
@@ -28,9 +28,11 @@ warnings.filterwarnings("ignore", "Glyph .* missing from font")
 
 def title_of(data: str, names: Sequence[str], *words: str) -> str:
     """What every figure of a run says: its data set, its classes, and what else is known."""
-    kind = "digits" if are_digits(names) else "classes"
-    which = f"{kind} {', '.join(names[:-1])} and {names[-1]}"
-    return ", ".join([_printable(data), f"all ten {kind}" if len(names) == 10 else which, *words])
+    _, several = words_for(names)
+    which = f"{several} {', '.join(names[:-1])} and {names[-1]}"
+    if len(names) == 10:
+        which = f"all ten {several}"
+    return ", ".join([_printable(data), which, *words])
 
 
 def draw_training(
@@ -170,7 +172,8 @@ def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, str]]) -> Non
 
 def confusion_matrix(confusion: np.ndarray, names: Sequence[str], title: str) -> Figure:
     """How often each class was taken for which; colours by the share of the true one."""
-    heading = "Which was taken for which"
+    one, _ = words_for(names)
+    heading = f"Which {one} was taken for which"
     side = max(3.4, 0.62 * len(names))
     longest = max(map(len, names))
     letters = 0.075 * longest  # inches, at the left; below they lean over
@@ -188,7 +191,7 @@ def confusion_matrix(confusion: np.ndarray, names: Sequence[str], title: str) ->
             label.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.set_xlabel("largest output")
-    axes.set_ylabel("truth")
+    axes.set_ylabel(f"true {one}")
     return figure
 
 

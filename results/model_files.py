@@ -62,9 +62,11 @@ class Trained(NamedTuple):
         return list(self.classes) or list(map(str, self.digits))
 
 
-def are_digits(names: Iterable[str]) -> bool:
-    """Whether classes are called by digits, and not by names of their own."""
-    return all(name.isdecimal() for name in names)
+def words_for(names: Iterable[str]) -> tuple[str, str]:
+    """What one of these classes is, and what several are: digits, where nothing names them."""
+    if all(name.isdecimal() for name in names):
+        return "digit", "digits"
+    return "class", "classes"
 
 
 def save_parameters(folder: str, parameters: Arrays) -> None:

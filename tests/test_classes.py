@@ -43,7 +43,7 @@ def test_a_run_and_its_scores_say_the_names_of_the_classes(
     said = capsys.readouterr().out
     for name in ("cost.png", "confusion_matrix.png"):
         assert "classes Trouser, Bag and Boot" in " ".join(drawn[name]).replace("\n", " ")
-    assert {"Trouser", "Bag", "Boot"} <= set(drawn["confusion_matrix.png"])
+    assert {"Trouser", "Bag", "Boot", "true class"} <= set(drawn["confusion_matrix.png"])
     assert any(text.endswith("truth Bag") for text in drawn["predictions.png"])
     rows = [line.split()[0] for line in said.splitlines() if line.split()]
     assert {"class", "Trouser", "Bag", "Boot"} <= set(rows) and "digit" not in rows

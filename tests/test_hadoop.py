@@ -110,20 +110,26 @@ def training(hadoop, folder: Path, mode: str, place: str, *words) -> Submitted:
 def test_an_executor_and_a_node_manager_that_are_killed_in_an_epoch_change_no_bit(
     hadoop, data, tmp_path, undisturbed
 ):
-    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"]]
+    # So many that the run is not over before its processes are found.
+    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"], "--epochs", 40]
     with training(hadoop, tmp_path, "client", "killed", "--data", data["mnist"], *words) as run:
         run.until_in_the_midst_of(3)
-        os.kill(next(iter(containers(hadoop, EXECUTOR))), signal.SIGKILL)
-        run.until_in_the_midst_of(6)
         (master,) = containers(hadoop, "yarn.ExecutorLauncher").values()
         (other,) = set(NODE_MANAGERS) - {master}
-        assert other in containers(hadoop, EXECUTOR).values()
-        os.killpg(hadoop.servers[other].pid, signal.SIGKILL)  # its containers are of its group
+        # The master's machine has room for one executor more: the other machine has one or both.
+        executors = containers(hadoop, EXECUTOR)
+        os.kill(min(executors, key=lambda pid: executors[pid] == other), signal.SIGKILL)
+        run.until_in_the_midst_of(6)
+        last = [pid for pid, name in containers(hadoop, EXECUTOR).items() if name == other]
+        assert last
+        for pid in last:  # the tasks it has now, or is given in the next seconds, do not end there
+            os.kill(pid, signal.SIGSTOP)
+        time.sleep(5)
         assert run.process.poll() is None
+        os.killpg(hadoop.servers[other].pid, signal.SIGKILL)  # its containers are of its group
         run.ended()
     hadoop.start(other)
-    # Of the second executor YARN gives the reason minutes later, perhaps after the run's end.
-    assert "Lost executor" in (tmp_path / "errors.log").read_text()
+    assert (tmp_path / "errors.log").read_text().count("Lost executor") >= 2
     assert bits(f"{hadoop.uri}/killed") == undisturbed("--data", data["mnist"], *words)
     assert b"PNG" in storage.read(f"{hadoop.uri}/killed/plots/cost.png")[:8]
 

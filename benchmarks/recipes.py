@@ -46,7 +46,9 @@ COLUMNS = {
 def main() -> None:
     parser = measure.arguments(__doc__)
     parser.add_argument("--seeds", type=int, default=3, help="how many, from 1")
-    parser.add_argument("--only", default="", help="measure only what has this in it anew")
+    parser.add_argument(
+        "--only", default="", help="measure anew only what has this in it, as --only=--network"
+    )
     options = parser.parse_args()
     place = data_loader.find_data(options.data)
     measured = {}

@@ -209,7 +209,7 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
         parameters += layer.initial(rng, shape, _before_relu(network, place), dtype)
     if isinstance(last, Sigmoid) and outputs > 2:
         W, B = parameters[-2:]
-        *_, place = (place for place, layer in enumerate(network) if layer.learns)
+        place = max(place for place, layer in enumerate(network) if layer.learns)
         before = [layer for layer in network[:place] if not isinstance(layer, Dropout | Flatten)]
         H = 0.5 if before and isinstance(before[-1], Sigmoid) else 0.0
         parameters[-1] = (B - np.log(outputs - 1) - H * W.sum(axis=0)).astype(dtype)

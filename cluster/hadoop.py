@@ -41,6 +41,9 @@ spark.yarn.jars local:{SPARK_HOME}/jars/*
 spark.yarn.am.memory 512m
 spark.driver.memory 512m
 spark.executor.memory 512m
+# Two executors may take longer to start than the 30 s after which Spark begins with fewer.
+spark.scheduler.minRegisteredResourcesRatio 1
+spark.scheduler.maxRegisteredResourcesWaitingTime 180s
 # Spark's web pages, while YARN adds a filter to them, can fail a start in client mode.
 spark.ui.enabled false
 """

@@ -14,7 +14,7 @@ COLOURS = {
     "partitions": "#1f4e79",
     "averaging": "#2ca25f",
     "averaging, relu, softmax": "#99d8c9",
-    "cnn, 3 epochs": "#6a51a3",
+    "cnn, 3 epochs of 90%": "#6a51a3",
     "plain NumPy": "#e6a532",
     "MLlib": "#b5443c",
     "MLlib, l-bfgs": "#b5443c",

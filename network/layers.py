@@ -179,8 +179,9 @@ class Conv(Layer):
             columns[:, :, j] = a[:, :, j : j + width]
         value, W_rows = np.empty((height, self.filters, width, n), a.dtype), self._in_rows(W)
         for y in range(height):
-            np.matmul(W_rows, self._window(columns, y), out=value[y].reshape(self.filters, -1))
-        value += B.reshape(-1, 1, 1)
+            row = value[y].reshape(self.filters, -1)
+            np.matmul(W_rows, self._window(columns, y), out=row)
+            row += B.T
         return columns, value
 
     def gradients(self, kept: Any, delta: np.ndarray) -> Arrays:
@@ -190,16 +191,28 @@ class Conv(Layer):
             self._window(kept, y) @ row.reshape(self.filters, -1).T for y, row in enumerate(delta)
         )
         dW = dW.reshape(self.side, kept.shape[1], self.side, self.filters)
-        return dW.transpose(3, 1, 0, 2).copy(), delta.sum(axis=(0, 2, 3))[np.newaxis]
+        dB = delta.reshape(len(delta), self.filters, -1).sum(axis=2).sum(axis=0, keepdims=True)
+        return dW.transpose(3, 1, 0, 2).copy(), dB
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """W^T delta is by the windows; each number goes back to where it was copied from."""
-        W_rows, side, channels = self._in_rows(parameters[0]), self.side, parameters[0].shape[1]
+        """W^T delta is by the columns; each number goes back to where it was copied from.
+
+        Row y of the columns met the rows y - side + 1 to y of the value, with the last row of W
+        first: one matrix product, as these rows of delta are one matrix already.
+        """
+        (W, _), side = parameters, self.side
         height, _, width, n = delta.shape
-        columns = np.zeros((height + side - 1, channels, side, width, n), delta.dtype)
-        for y, row in enumerate(delta):
-            self._window(columns, y)[...] += W_rows.T @ row.reshape(self.filters, -1)
-        before = np.zeros((len(columns), channels, width + side - 1, n), delta.dtype)
+        channels, height_before = W.shape[1], height + side - 1
+        # (channels * side, side * filters), in the order of the rows of a row of columns.
+        W_columns = W[:, :, ::-1].transpose(1, 3, 2, 0).reshape(channels * side, -1)
+        columns = np.empty((height_before, channels, side, width, n), delta.dtype)
+        for y, row in enumerate(columns):
+            first = max(0, y - side + 1)
+            met = delta[first : y + 1].reshape(-1, width * n)
+            skipped = (first - (y - side + 1)) * self.filters
+            W_met = W_columns[:, skipped : skipped + len(met)]
+            np.matmul(W_met, met, out=row.reshape(channels * side, -1))
+        before = np.zeros((height_before, channels, width + side - 1, n), delta.dtype)
         for j in range(side):
             before[:, :, j : j + width] += columns[:, :, j]
         return before
@@ -235,11 +248,12 @@ class MaxPool(Layer):
         """The maxima; keeps which of its window each is, of equal ones the first, and a's shape."""
         places = self._places(a.shape)
         value = a[places[0]].copy()
-        winner = np.zeros(value.shape, np.uint16)
+        whole = np.min_scalar_type(len(places)).type  # of few bytes: quicker to go through
+        winner = np.zeros(value.shape, whole)
         for number, place in enumerate(places[1:], start=1):
             larger = a[place] > value
             np.maximum(value, a[place], out=value)
-            np.maximum(winner, larger * np.uint16(number), out=winner)
+            np.maximum(winner, larger * whole(number), out=winner)
         return (winner, a.shape), value
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:

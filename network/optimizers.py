@@ -52,12 +52,23 @@ def adam(
     Kingma and Ba 2015, Algorithm 1, in the order of computation that they give at the end of their
     section 2: the two corrections of the bias are numbers, not arrays.
     """
-    m, v = state.get("m") or _zeros(parameters), state.get("v") or _zeros(parameters)
-    m = tuple(BETA1 * a + (1 - BETA1) * g for a, g in zip(m, gradients, strict=True))
-    v = tuple(BETA2 * a + (1 - BETA2) * g * g for a, g in zip(v, gradients, strict=True))
+    before = state.get("m") or _zeros(parameters), state.get("v") or _zeros(parameters)
     root = (1 - BETA2**t) ** 0.5
-    direction = tuple(a / (np.sqrt(b) + EPSILON * root) for a, b in zip(m, v, strict=True))
-    parameters, _ = sgd(parameters, direction, {}, learning_rate * root / (1 - BETA1**t), t)
+    rate = learning_rate * root / (1 - BETA1**t)
+    after = []
+    for theta, g, m, v in zip(parameters, gradients, *before, strict=True):
+        # One array for all that is in between: a quarter of the time where it fits no cache.
+        step = (1 - BETA1) * g
+        m = BETA1 * m + step
+        np.multiply(1 - BETA2, g, out=step)
+        step *= g
+        v = BETA2 * v + step
+        np.sqrt(v, out=step)
+        step += EPSILON * root
+        np.divide(m, step, out=step)
+        step *= rate
+        after.append((theta - step, m, v))
+    parameters, m, v = zip(*after, strict=True)
     return parameters, {"m": m, "v": v}
 
 

@@ -46,7 +46,7 @@ BY_NAME: dict[str, dict] = {
     "article": {"epochs": 15},
     "mlp": {"optimizer": "adam", "shift": 1, "epochs": 20},
     "lenet": {"shift": 1, "epochs": 8},
-    "cnn": {"optimizer": "adam", "shift": 1, "epochs": 8},
+    "cnn": {"optimizer": "adam", "shift": 1, "epochs": 12},
 }
 # alpha by the optimizer: of the article's digits, of one step an epoch, of many steps.
 ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}

@@ -52,10 +52,10 @@ def forward_map(
     network: Network, own: Broadcast, place: int, key: Key | None
 ) -> Callable[[tuple], tuple]:
     """The map forward of a layer: (kept, value, y*) with its own value. The first takes (x, y*)."""
-    layer = network[place]
+    layer, is_first_map = network[place], place == 0
 
     def step(elements: tuple) -> tuple:
-        kept, value, y_true = elements
+        kept, value, y_true = ((), *elements) if is_first_map else elements
         image_key = None
         if key is not None:  # a map knows an image by its pixels alone
             image_key = *key, place, zlib.crc32(value.tobytes())
@@ -63,21 +63,25 @@ def forward_map(
         keep, value = layer.forward(value, parameters, image_key)
         return (*kept, keep), value, y_true
 
-    if place == 0:
-        return lambda pair: step(((), *pair))
     return step
 
 
 def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tuple], tuple]:
     """The map backward of a layer: (kept, E, delta, gradients, Acc) with what this layer adds.
 
-    That of the last layer finds E and Acc; the last map of all gives the tuple for the reduce.
+    The first, of the last layer, takes (kept, value, y*); the last gives the tuple for the reduce.
     """
     layer, behind = network[place], learner_behind(network, place)
-    is_last_map = place == backward_places(network)[-1]
+    places = backward_places(network)
+    is_first_map, is_last_map = place == places[0], place == places[-1]
 
     def step(elements: tuple) -> tuple:
-        kept, E, delta, gradients, Acc = elements
+        if is_first_map:
+            kept, Y, y_true = elements
+            E, delta, Acc = output_error(network, kept[-1], Y, y_true)
+            gradients: Arrays = ()
+        else:
+            kept, E, delta, gradients, Acc = elements
         parameters = () if behind is None else own.value[place + 1]
         delta, more = backward(layer, kept[place], delta, behind, parameters)
         gradients = *gradients, *more
@@ -85,9 +89,4 @@ def backward_map(network: Network, own: Broadcast, place: int) -> Callable[[tupl
             return E, *gradients, Acc, 1
         return kept[:place], E, delta, gradients, Acc
 
-    def first_step(elements: tuple) -> tuple:
-        kept, Y, y_true = elements
-        E, delta, Acc = output_error(network, kept[-1], Y, y_true)
-        return step((kept, E, delta, (), Acc))
-
-    return first_step if place == len(network) - 1 else step
+    return step

@@ -269,7 +269,7 @@ def output_error(
     After a softmax, E is the cross-entropy, and the derivative is by Y^; else E is the article's
     squared error, and the derivative is by Y. In both cases it is Y - y*.
     """
-    if isinstance(network[-1], Softmax):
+    if type(network[-1]) is Softmax:
         E = cross_entropy(Y_hat, y_true)
     else:
         E = nn_math.squared_error(Y, y_true)

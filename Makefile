@@ -67,6 +67,7 @@ lint: .venv/tests
 
 bench: .venv/program .venv-bench/bench
 	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)
+	$(PYTHON_HERE) benchmarks/chain.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/scaling.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/accuracy.py $(ARGS)
 	$(PYTHON_HERE) benchmarks/recipes.py $(ARGS)

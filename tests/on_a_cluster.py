@@ -8,11 +8,11 @@ from pathlib import Path
 from cluster.processes import LOOPBACK, Host, started, submit_command
 from cluster.standalone import Cluster
 
-# Epochs of a second or more, so that there is a midst of them.
+# By strategy, each with another network: epochs of half a second or more, which have a midst.
 LONG_EPOCHS = {
     "maps": ["--epochs", 8],
-    "partitions": ["--epochs", 8, "--hidden", 128, "--digits", "all"],
-    "averaging": ["--epochs", 8, "--hidden", 128, "--digits", "all", "--learning-rate", 1],
+    "partitions": ["--epochs", 8, "--network", "mlp", "--digits", "all"],
+    "averaging": ["--epochs", 8, "--network", "cnn", "--digits", "all", "--fraction", 0.1],
 }
 
 

@@ -154,11 +154,11 @@ def test_an_executor_and_a_worker_that_are_killed_in_an_epoch_change_no_bit(
     assert parameters == undisturbed(*words)
 
 
+@pytest.mark.parametrize("strategy", ["partitions", "averaging"])
 def test_a_driver_that_is_killed_on_a_cluster_is_resumed_to_the_same_bits(
-    cluster, mnist, tmp_path, undisturbed
+    cluster, mnist, tmp_path, undisturbed, strategy
 ):
     """With each strategy and optimizer: see test_checkpoints.py."""
-    strategy = "partitions"
     words = ["--data", mnist, "--strategy", strategy, "--optimizer", "momentum"]
     words += [*LONG_EPOCHS[strategy], "--learning-rate", 0.05, "--checkpoint-every", 1]
     with Training(cluster, tmp_path, *words) as training:

@@ -185,6 +185,7 @@ def test_the_page_of_arguments_is_what_the_parsers_say():
     ("results", "page"),
     [
         ("compare", "speed"),
+        ("chain", "speed"),
         ("scaling", "speed"),
         ("accuracy", "speed"),
         ("recipes", "speed"),

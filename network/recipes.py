@@ -104,10 +104,16 @@ def recipe_of(network: Network, strategy: str | None, digits: list[int]) -> dict
 
 
 def rates_of(network: Network, settings: argparse.Namespace) -> dict[str, float]:
-    """A learning rate for each optimizer."""
+    """A learning rate for each optimizer.
+
+    Batches smaller than the recipe's bring more steps of more chance, and a rate as much smaller:
+    Goyal et al., "Accurate, Large Minibatch SGD" (2017), whose rule for larger ones this is.
+    """
     entropy = isinstance(network[-1], Softmax)
     if settings.strategy == "averaging":
-        return AVERAGED_CROSS_ENTROPY if entropy else AVERAGED_SQUARED_ERROR
+        rates = AVERAGED_CROSS_ENTROPY if entropy else AVERAGED_SQUARED_ERROR
+        share = min(1.0, settings.batch_size / AVERAGING["batch_size"])
+        return {optimizer: rate * share for optimizer, rate in rates.items()}
     if is_article(network) and len(settings.digits) == 2:
         return ARTICLE_RATES if settings.digits == ARTICLE_DIGITS else TWO_CLASSES
     return CROSS_ENTROPY if entropy else SQUARED_ERROR
@@ -115,6 +121,8 @@ def rates_of(network: Network, settings: argparse.Namespace) -> dict[str, float]
 
 # With fewer steps than these, none of the recipes above learns ten digits.
 FEWEST_STEPS = 20
+# With more images in a batch than these, a pass of averaging has a few steps only.
+LARGEST_BATCH = 1024
 # With more partitions than these, averaging of ten digits needs more passes than a recipe has.
 MOST_PARTITIONS = 8
 # A rate so many times that of the recipe diverges or saturates the sigmoids.
@@ -145,6 +153,11 @@ def doubts(settings: argparse.Namespace) -> list[str]:
         found.append(
             f"--learning-rate {settings.learning_rate:g} is more than {TOO_HIGH} times what learns "
             f"here; without it the rate is {usual:g}"
+        )
+    if settings.strategy == "averaging" and settings.batch_size > LARGEST_BATCH:
+        found.append(
+            f"--batch-size {settings.batch_size} leaves a pass only a few steps, which learn "
+            f"slowly; without it the batches have {AVERAGING['batch_size']} images"
         )
     if settings.strategy == "averaging" and (settings.partitions or 1) > MOST_PARTITIONS:
         found.append(

@@ -649,6 +649,16 @@ def test_averaging_on_many_partitions_is_told_with_what_to_type():
     assert recipes.doubts(filled(*words, "2")) == recipes.doubts(filled(*words, "8")) == []
 
 
+def test_small_batches_get_a_small_rate_and_very_large_ones_are_doubted():
+    words = ["--digits", "all", "--strategy", "averaging", "--batch-size"]
+    usual = filled(*words[:-1]).learning_rate
+    rates = {size: filled(*words, size).learning_rate for size in ("1", "8", "32", "512")}
+    assert rates == {"1": usual / 32, "8": usual / 4, "32": usual, "512": usual}
+    (doubt,) = recipes.doubts(filled(*words, "8192"))
+    assert doubt.startswith("--batch-size 8192 leaves a pass only a few steps")
+    assert recipes.doubts(filled(*words, "1")) == recipes.doubts(filled(*words, "1024")) == []
+
+
 @pytest.mark.parametrize("network", recipes.NETWORKS)
 @pytest.mark.parametrize("strategy", train.STRATEGIES)
 @pytest.mark.parametrize("optimizer", train.OPTIMIZERS)

@@ -299,6 +299,12 @@ def test_every_strategy_learns_ten_digits_with_every_optimizer(run, tmp_path, st
     assert history[-1].cost < 0.98 * history[0].cost
 
 
+def test_batches_of_one_image_learn_ten_digits(spark, mnist):
+    split = data_loader.load(spark, mnist, "train", range(10), partitions=2)
+    options = {"strategy": "averaging", "batch_size": 1, "epochs": 2, "fraction": 0.3}
+    assert train.fit("article", split, **options).history[-1].accuracy > 0.85
+
+
 def test_an_empty_mini_batch_is_told_plainly(run, capsys):
     for strategy in train.STRATEGIES:
         assert run("--fraction", 1e-9, "--strategy", strategy) == 1

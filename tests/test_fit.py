@@ -144,7 +144,7 @@ def test_without_dropout_all_three_ways_see_the_same_sums(split, text):
 
 def test_as_a_notebook_types_it(split, test_split, small_mnist):
     network = Sequential(Dense(32), Relu(), Dropout(0.1), Dense(), Softmax())
-    trained = train.fit(network, split, epochs=4, batch_size=16)
+    trained = train.fit(network, split, epochs=4, batch_size=16, learning_rate=0.03)
     assert [epoch.epoch for epoch in trained.history] == [1, 2, 3, 4]
     assert trained.history[-1].cost < 0.5 * trained.history[0].cost
     X, y_true = rows_of(test_split, "float32")

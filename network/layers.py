@@ -207,9 +207,9 @@ class Conv(Layer):
         W_columns = W[:, :, ::-1].transpose(1, 3, 2, 0).reshape(channels * side, -1)
         columns = np.empty((height_before, channels, side, width, n), delta.dtype)
         for y, row in enumerate(columns):
-            first = max(0, y - side + 1)
-            met = delta[first : y + 1].reshape(-1, width * n)
-            skipped = (first - (y - side + 1)) * self.filters
+            first = y - side + 1
+            met = delta[max(0, first) : y + 1].reshape(-1, width * n)
+            skipped = max(0, -first) * self.filters
             W_met = W_columns[:, skipped : skipped + len(met)]
             np.matmul(W_met, met, out=row.reshape(channels * side, -1))
         before = np.zeros((height_before, channels, width + side - 1, n), delta.dtype)
@@ -248,12 +248,12 @@ class MaxPool(Layer):
         """The maxima; keeps which of its window each is, of equal ones the first, and a's shape."""
         places = self._places(a.shape)
         value = a[places[0]].copy()
-        whole = np.min_scalar_type(len(places)).type  # of few bytes: quicker to go through
-        winner = np.zeros(value.shape, whole)
+        number_type = np.min_scalar_type(len(places)).type  # few bytes: quicker to go through
+        winner = np.zeros(value.shape, number_type)
         for number, place in enumerate(places[1:], start=1):
             larger = a[place] > value
             np.maximum(value, a[place], out=value)
-            np.maximum(winner, larger * whole(number), out=winner)
+            np.maximum(winner, larger * number_type(number), out=winner)
         return (winner, a.shape), value
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:

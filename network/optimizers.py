@@ -49,8 +49,9 @@ def adam(
 ) -> tuple[Arrays, State]:
     """Adam with its authors' constants; t counts from 1.
 
-    Kingma and Ba 2015, Algorithm 1, in the order of computation that they give at the end of their
-    section 2: the two corrections of the bias are numbers, not arrays.
+    m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2, theta <- theta - alpha_t m /
+    (sqrt(v) + epsilon_t): Kingma and Ba 2015, Algorithm 1, in the order of computation that they
+    give at the end of their section 2, where the corrections of the bias are numbers, not arrays.
     """
     before = state.get("m") or _zeros(parameters), state.get("v") or _zeros(parameters)
     root = (1 - BETA2**t) ** 0.5

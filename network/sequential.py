@@ -133,9 +133,10 @@ def complete(network: Network, outputs: int) -> Network:
 
     Raises Misfit, with the place of the layer that does not fit.
     """
-    if not any(layer.learns for layer in network):
+    learning = learning_places(network)
+    if not learning:
         raise Misfit("it has nothing that learns; a network needs a dense or a conv layer")
-    last = max(place for place, layer in enumerate(network) if layer.learns)
+    last = learning[-1]
     whole: list[Layer] = []
     shape = INPUT
     for place, layer in enumerate(network):
@@ -209,7 +210,7 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
         parameters += layer.initial(rng, shape, _before_relu(network, place), dtype)
     if isinstance(last, Sigmoid) and outputs > 2:
         W, B = parameters[-2:]
-        place = max(place for place, layer in enumerate(network) if layer.learns)
+        place = learning_places(network)[-1]
         before = [layer for layer in network[:place] if not isinstance(layer, Dropout | Flatten)]
         H = 0.5 if before and isinstance(before[-1], Sigmoid) else 0.0
         parameters[-1] = (B - np.log(outputs - 1) - H * W.sum(axis=0)).astype(dtype)
@@ -269,17 +270,21 @@ def output_error(
     After a softmax, E is the cross-entropy, and the derivative is by Y^; else E is the article's
     squared error, and the derivative is by Y. In both cases it is Y - y*.
     """
-    if type(network[-1]) is Softmax:
+    if isinstance(network[-1], Softmax):
         E = cross_entropy(Y_hat, y_true)
     else:
         E = nn_math.squared_error(Y, y_true)
     return E, Y - y_true, nn_math.correct(Y, y_true)
 
 
+def learning_places(network: Network) -> list[int]:
+    """The places of the layers that learn, the first of them first."""
+    return [place for place, layer in enumerate(network) if layer.learns]
+
+
 def backward_places(network: Network) -> range:
     """The places of the layers that have a map backward: the last down to the first that learns."""
-    first = min(place for place, layer in enumerate(network) if layer.learns)
-    return range(len(network) - 1, first - 1, -1)
+    return range(len(network) - 1, learning_places(network)[0] - 1, -1)
 
 
 def learner_behind(network: Network, place: int) -> Layer | None:

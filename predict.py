@@ -268,8 +268,6 @@ def label_images(options: argparse.Namespace) -> int:
     heading = f"  {one:>{wide}}  output  runner-up"
     room = shutil.get_terminal_size().columns - len(heading)
     width = max(4, min(room, max(map(len, options.images))))
-    if not options.json:
-        print(f"{'file':<{width}}{heading}")
     labels, status = [], 0
     for file in options.images:
         try:
@@ -278,6 +276,8 @@ def label_images(options: argparse.Namespace) -> int:
             print(f"error: {error}", file=sys.stderr)
             status = 1
             continue
+        if len(labels) == 1 and not options.json:
+            print(f"{'file':<{width}}{heading}")
         print(as_json(labels[-1]) if options.json else as_table(labels[-1], width, wide))
     if options.show and labels:
         from results import figures

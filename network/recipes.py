@@ -7,7 +7,7 @@ on (docs/speed.md). What a person gives wins over all of them.
 import argparse
 
 from network.layers import Dense, Softmax
-from network.sequential import Network, is_article, read, text_of
+from network.sequential import FORMS, WORDS, Network, did_you_mean, is_article, read, text_of
 from runtime.command_line import UserError
 
 NETWORKS = {
@@ -87,6 +87,11 @@ def named(network: str | Network, hidden: int | None, outputs: int) -> Network:
     text = network if isinstance(network, str) else text_of(network)
     if text == "article" and hidden is not None:
         text = NETWORKS[text].replace("64", str(hidden))
+    if text.isalpha() and text not in NETWORKS and text.lower() not in WORDS:
+        raise UserError(
+            f"--network: no network is called {text}; {did_you_mean(text, NETWORKS)}the names are "
+            f"{', '.join(NETWORKS)}; else write its layers, with commas between them: {FORMS}"
+        )
     layers = read(NETWORKS.get(text, text), outputs)
     if hidden is not None and not (is_article(layers) and layers[0] == Dense(hidden)):
         raise UserError("--hidden is the width of the article's network; write it into --network")

@@ -9,7 +9,7 @@ import argparse
 import dataclasses
 import difflib
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -92,9 +92,7 @@ def _layer(word: str) -> Layer:
     name, *numbers = word.split() or [""]
     kind = WORDS.get(name.lower())
     if kind is None:
-        similar = difflib.get_close_matches(name.lower(), WORDS, 1)
-        hint = f"did you mean {similar[0]}? " if similar else ""
-        raise Misfit(f"no such layer; {hint}here fits one of: {FORMS}")
+        raise Misfit(f"no such layer; {did_you_mean(name, WORDS)}here fits one of: {FORMS}")
     fields = dataclasses.fields(kind)
     required = [field for field in fields if field.default is dataclasses.MISSING]
     form = next(form for form in FORMS.split(", ") if form.startswith(name.lower()))
@@ -108,6 +106,12 @@ def _layer(word: str) -> Layer:
     except ValueError:
         raise Misfit(f"it is written `{form}`, with whole numbers but for a rate") from None
     return kind(*values)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """A question after the known word that is most like this one; nothing if none is."""
+    similar = difflib.get_close_matches(word.lower(), known, 1)
+    return f"did you mean {similar[0]}? " if similar else ""
 
 
 def _pointed_at(words: Sequence[str], place: int, misfit: Misfit) -> str:

@@ -490,6 +490,18 @@ def test_a_bad_network_is_refused_in_one_line_that_points_at_the_word(text, word
     assert said in line.partition("<<")[2]
 
 
+def test_a_mistyped_name_is_answered_with_the_names():
+    hints = {"cnnn": "did you mean cnn? ", "LeNet": "did you mean lenet? ", "x": ""}
+    for text, hint in hints.items():
+        with pytest.raises(UserError) as caught:
+            recipes.named(text, None, 10)
+        said = str(caught.value)
+        assert said.startswith(f"--network: no network is called {text}; {hint}the names are ")
+        assert ", ".join(recipes.NETWORKS) in said
+    with pytest.raises(UserError, match="it is written `dropout RATE`"):
+        recipes.named("dropout", None, 10)
+
+
 @pytest.mark.parametrize("text", ["dense 5\nrelu", "\x1b[2Jdense, relu", "dense\u202e 5, dense"])
 def test_what_a_text_does_to_a_terminal_is_not_done_by_its_refusal(text):
     with pytest.raises(UserError) as caught:

@@ -176,6 +176,8 @@ def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist
     assert len(rows) == 3  # a heading and two answers
     for line, file in zip(said.err.splitlines(), (text, blank, missing), strict=True):
         assert line.startswith(f"error: {file}: ")
+    assert predict.main([str(missing), "--model-dir", model]) == 1
+    assert capsys.readouterr().out == "", "a heading of nothing"
 
 
 def test_show_draws_what_the_network_saw(model, mnist, tmp_path):

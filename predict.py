@@ -112,7 +112,7 @@ def save_page(
     test_rdd: "RDD", first: list[Answer], trained: Trained, options: argparse.Namespace, data: str
 ) -> str:
     """Write network.html, the page to look inside the network; returns what came of it."""
-    from results import page
+    from pictures import page
 
     reason = page.why_not(trained)
     if reason is not None:
@@ -170,7 +170,7 @@ def metrics_table(scores: dict, columns: int = 80) -> str:
 def score_test_set(options: argparse.Namespace) -> int:
     """Score the test set, write metrics.json and the pictures; returns 0."""
     import data_loader
-    from results import figures, page
+    from pictures import figures, page
     from runtime.spark import spark_context
 
     with spark_context("predict") as spark:
@@ -280,7 +280,7 @@ def label_images(options: argparse.Namespace) -> int:
             print(f"{'file':<{width}}{heading}")
         print(as_json(labels[-1]) if options.json else as_table(labels[-1], width, wide))
     if options.show and labels:
-        from results import figures
+        from pictures import figures
 
         seen = []
         for answer in labels:

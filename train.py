@@ -29,12 +29,8 @@ from tqdm import tqdm
 import data_loader
 import predict
 from data_loader import Split
-from epochs.averaging import averaging_epoch
-from epochs.chain import chain_epoch
-from epochs.partitions import error_of_blocks, partitions_epoch
-from network import explain, recipes
+from network import explain
 from network.layers import Arrays
-from network.optimizers import OPTIMIZERS, driver_step, rates_of_epoch
 from network.sequential import FORMS, Network, initial_parameters, is_article, network_of
 from nn_math import (
     Parameters,
@@ -49,7 +45,8 @@ from nn_math import (
     sigmoid,
     weight_gradient,
 )
-from results import checkpoints, claim, figures, model_files, verdict
+from pictures import figures
+from results import checkpoints, claim, model_files
 from results.checkpoints import Progress
 from results.model_files import Epoch, Trained, best_epoch
 from runtime import storage
@@ -64,6 +61,11 @@ from runtime.command_line import (
     whole_number,
 )
 from runtime.spark import broadcast, spark_context
+from training import recipes, verdict
+from training.averaging import averaging_epoch
+from training.chain import chain_epoch
+from training.optimizers import OPTIMIZERS, driver_step, rates_of_epoch
+from training.partitions import error_of_blocks, partitions_epoch
 
 
 def maps_epoch(

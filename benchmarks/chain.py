@@ -16,8 +16,8 @@ import contenders
 import measure
 
 import data_loader
-from epochs.chain import chain_epoch
 from runtime.spark import spark_context
+from training.chain import chain_epoch
 
 WRITTEN_OUT, FROM_LAYERS = "maps", "maps, from layers"
 COLUMNS = {

@@ -24,9 +24,9 @@ import measure
 import numpy as np
 
 import data_loader
-from epochs.chain import chain_epoch
 from images import blocks
 from runtime.spark import spark_context
+from training.chain import chain_epoch
 
 COLUMNS = {
     "name": ("epoch or iteration", "s"),

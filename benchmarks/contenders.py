@@ -14,9 +14,9 @@ from pyspark.sql import DataFrame, SparkSession
 import data_loader
 import nn_math
 import train
-from network.optimizers import sgd
-from network.recipes import NETWORKS
 from network.sequential import batch_tuple, initial_parameters, read
+from training.optimizers import sgd
+from training.recipes import NETWORKS
 
 FRACTION = 0.7
 IN_PARTITION = train.STRATEGIES["partitions"].in_partition

@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from network import layers, optimizers, recipes
+from network import layers
 from network.sequential import batch_tuple, initial_parameters, input_shapes, read
 from nn_math import as_sums, mean_gradients
 from runtime.spark import FOR_WORKERS
+from training import optimizers, recipes
 
 NETWORKS = ("mlp", "lenet", "cnn")
 BATCH, STEPS, ROUNDS, RATE, PROCESSES = 32, 40, 25, 0.01, 2

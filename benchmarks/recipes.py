@@ -20,8 +20,8 @@ import measure
 import data_loader
 import predict
 import train
-from network import recipes
 from runtime.spark import spark_context
+from training import recipes
 
 TYPED = [
     "--digits all --strategy partitions",

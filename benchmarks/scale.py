@@ -28,11 +28,11 @@ import data_loader
 import train
 from cluster.processes import environment, submit_command
 from cluster.standalone import standalone_cluster
-from epochs.partitions import partitions_epoch
-from epochs.sums import FAN_IN
 from images.blocks import split_into_blocks
 from nn_math import add
 from runtime.spark import spark_context
+from training.partitions import partitions_epoch
+from training.sums import FAN_IN
 
 EXECUTORS, PARTITIONS, FEW, MANY = (1, 2, 4), (8, 32, 64, 128, 512), 16, 120_000
 CONSTANTS = {

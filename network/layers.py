@@ -33,6 +33,7 @@ from nn_math import (
 # Of one image's value: (size,), or (channels, height, width), as is usual, however it is laid out.
 Shape = tuple[int, ...]
 Arrays = tuple[np.ndarray, ...]  # the parameters of a layer: (W, B), or none
+State = dict[str, Arrays]  # an optimizer's arrays, in the shapes of the parameters
 Key = tuple[int, ...]
 SIDE = 28
 

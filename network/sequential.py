@@ -2,7 +2,7 @@
 
 A network is a tuple of layers, and its parameters are a tuple of arrays, W1, B1, W2, B2, ...: those
 of the first layer that learns, of the second, and so on. Forward and backward are the same pure
-functions for one image in a chain of maps (epochs/chain.py) and for a block of images at once.
+functions for one image in a chain of maps (training/chain.py) and for a block of images at once.
 """
 
 import argparse

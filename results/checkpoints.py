@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from network.layers import Arrays
-from network.optimizers import State
+from network.layers import Arrays, State
 from network.sequential import parameter_names, parameter_shapes, read
 from results import model_files
 from results.claim import Claim
@@ -105,7 +104,12 @@ def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
     arrays = model_files.arrays(storage.read(place), place)
     try:
         run = json.loads(arrays.pop("run").tobytes())
-        run["settings"]["epochs"], run["data"]["sha256"], run["data"]["name"], run["versions"]
+        (
+            run["settings"]["epochs"],
+            run["data"]["sha256"],
+            run["data"]["name"],
+            run["versions"],
+        )
         run["settings"] = settings = model_files.with_network(run["settings"])
         history = [
             Epoch(int(epoch), cost, accuracy, int(size), *rest)

@@ -13,7 +13,7 @@ import data_loader
 import train
 from images import idx_files, offline_digits
 from images.download import SHA256, download_mnist
-from results import figures
+from pictures import figures
 from runtime import storage
 from runtime.command_line import UserError
 from runtime.spark import spark_context

@@ -13,7 +13,8 @@ import data_loader
 import predict
 import train
 from images import idx_files
-from results import figures, model_files
+from pictures import figures
+from results import model_files
 from runtime.command_line import UserError
 
 CLOTHES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot".split()

@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from images import offline_digits
 from network.sequential import read
 from nn_math import initial_parameters
-from results import figures
+from pictures import figures
 from results.model_files import Epoch, Trained
 
 NAMES = ["MNIST", offline_digits.NAME, "/home/someone/data folder/half of MNIST, digits 2 to 5"]

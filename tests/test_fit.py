@@ -15,14 +15,14 @@ import data_loader
 import nn_math
 import predict
 import train
-from epochs import chain
 from images import blocks
 from network import sequential
 from network.layers import Conv, Dense, Dropout, MaxPool, Relu, Softmax
-from network.optimizers import rates_of_epoch
 from network.sequential import Sequential, initial_parameters, read
 from results import checkpoints, model_files
 from runtime.command_line import UserError
+from training import chain
+from training.optimizers import rates_of_epoch
 
 MLP = "dense 12, relu, dropout 0.2, dense, softmax"
 SMALL_CONV = "conv 3 5, maxpool 4, relu, dropout 0.3, dense, softmax"

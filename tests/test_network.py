@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import nn_math
 import train
-from network import explain, recipes
+from network import explain
 from network.layers import (
     Conv,
     Dense,
@@ -42,6 +42,7 @@ from network.sequential import (
     text_of,
 )
 from runtime.command_line import UserError
+from training import recipes
 
 ROOT = Path(train.__file__).parent
 FLOATS = ("float32", "float64")

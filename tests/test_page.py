@@ -20,13 +20,14 @@ import predict
 import train
 from images import offline_digits, own
 from network.sequential import batch_tuple, initial_parameters, read
-from results import model_files, page
+from pictures import page
+from results import model_files
 from results.model_files import Epoch, Trained
 from runtime.command_line import UserError
 from runtime.modules import pack
 
 ROOT = Path(__file__).parent.parent
-PARTS = ROOT / "results" / "page"
+PARTS = ROOT / "pictures" / "page"
 NASTY = "<img src=x onerror=alert(1)>"
 CONVOLUTIONS = "conv 3 5, relu, maxpool 2, conv 4 3, tanh, maxpool 2, dense 9, relu, dense, softmax"
 HISTORY = [Epoch(1, 0.3, 0.5, 100, 1.0), Epoch(2, 0.2, 0.9, 100, 1.0)]
@@ -153,7 +154,7 @@ def test_the_parts_are_small():
 
 def test_the_page_is_made_from_a_zip_too(tmp_path):
     pack(tmp_path / "modules.zip")
-    program = "from results import page; print(len(page.page({})), page.__file__)"
+    program = "from pictures import page; print(len(page.page({})), page.__file__)"
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "PYTHONPATH": str(tmp_path / "modules.zip")},

@@ -14,7 +14,7 @@ import data_loader
 import predict
 import train
 from network.sequential import initial_parameters, read
-from results import figures
+from pictures import figures
 from results.model_files import Trained
 
 ROOT = Path(predict.__file__).parent

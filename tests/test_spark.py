@@ -176,9 +176,10 @@ import sys
 for name in ("matplotlib", "tqdm", "PIL"):
     sys.modules[name] = None  # to import it is an error
 import nn_math
-from epochs import averaging, chain, partitions, sums
+from training import averaging, chain, partitions, sums
 from images import blocks, idx_files, shards
-from network import layers, optimizers, sequential
+from network import layers, sequential
+from training import optimizers
 from runtime import storage
 """
 

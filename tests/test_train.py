@@ -18,11 +18,11 @@ from pyspark import RDD
 import data_loader
 import nn_math
 import train
-from epochs import sums as in_order
-from network import recipes
-from network.optimizers import driver_step
 from network.sequential import initial_parameters, read
 from results import model_files
+from training import recipes
+from training import sums as in_order
+from training.optimizers import driver_step
 
 ROOT = Path(train.__file__).parent
 

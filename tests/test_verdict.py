@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import train
-from network import recipes
-from results import checkpoints, verdict
+from results import checkpoints
 from results.model_files import Epoch
+from training import recipes, verdict
 
 ROOT = Path(train.__file__).parent
 

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator
 
 from pyspark import RDD
 
-from epochs.sums import Numbered, sum_in_order
 from images.blocks import Block, as_rows
 from network.layers import Arrays
-from network.optimizers import OPTIMIZERS, State, with_weight_decay
 from network.sequential import batch_tuple, network_of
 from nn_math import Sums, as_sums, mean_gradients, random_stream
 from runtime.spark import broadcast
+from training.optimizers import OPTIMIZERS, State, with_weight_decay
+from training.sums import Numbered, sum_in_order
 
 
 def averaging_epoch(

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from network.recipes import rates_of
 from network.sequential import read
 from results.checkpoints import Progress
 from results.model_files import Epoch
 from runtime.command_line import UserError
+from training.recipes import rates_of
 
 
 def check_finite(progress: Progress, learning_rate: float) -> None:

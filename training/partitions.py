@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 
 from pyspark import RDD
 
-from epochs.sums import Numbered, sum_in_order
 from images.blocks import Block, as_rows
 from network.layers import Arrays
 from network.sequential import batch_tuple, error_tuple, network_of
 from nn_math import Sums, add, as_sums, random_stream
 from runtime.spark import broadcast
+from training.sums import Numbered, sum_in_order
 
 
 def partitions_epoch(

@@ -9,8 +9,7 @@ import itertools
 
 import numpy as np
 
-Arrays = tuple[np.ndarray, ...]  # W1, B1, W2, B2, ..., or what belongs to them
-State = dict[str, Arrays]
+from network.layers import Arrays, State
 
 MOMENTUM = 0.9
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
@@ -78,7 +77,7 @@ def slow_momentum(
 ) -> tuple[Arrays, State]:
     """The mean of what the partitions came to (beta 0), with a momentum of its own.
 
-    `gradients` are theta minus that mean (see epochs/averaging.py): u <- beta u + gradients,
+    `gradients` are theta minus that mean (see training/averaging.py): u <- beta u + gradients,
     theta <- theta - u (Wang, Tantia, Ballas, Rabbat, "SlowMo", ICLR 2020).
     """
     if beta == 0:

@@ -130,7 +130,7 @@ def _kind(layer: Any) -> str:
 
 
 def _part(name: str) -> str:
-    return resources.files("results").joinpath("page", name).read_text("utf-8")
+    return resources.files("pictures").joinpath("page", name).read_text("utf-8")
 
 
 def _text(array: np.ndarray) -> str:

@@ -1,0 +1,1 @@
+"""The figures that a run draws, and the page that shows the network at work."""

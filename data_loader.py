@@ -20,7 +20,7 @@ import os
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,8 +28,7 @@ import numpy as np
 from pyspark import RDD, SparkContext
 
 from images import download, idx_files, offline_digits, shards
-from images.blocks import Block, as_rows, select_digits, shifted, split_into_blocks
-from nn_math import random_stream
+from images.blocks import Block, as_rows, select_digits, split_into_blocks
 from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
@@ -39,7 +38,7 @@ from runtime.command_line import (
     exit_status,
     whole_number,
 )
-from runtime.spark import broadcast, spark_context
+from runtime.spark import lasting_broadcast, spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
 CLASSES = "classes.txt"  # a name a line, for data other than digits
@@ -157,7 +156,7 @@ def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, part
     They travel as a broadcast, once. The elements of `parallelize` would travel with every task of
     every epoch, as its lineage, although the blocks are cached.
     """
-    shipped, count = broadcast(spark, (images, labels)), len(images)
+    shipped, count = lasting_broadcast(spark, (images, labels)), len(images)
 
     def own_share(partition: int) -> Iterator[Block]:
         share = slice(count * partition // partitions, count * (partition + 1) // partitions)
@@ -184,63 +183,6 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
         return ((X[i : i + 1], y_true[i : i + 1]) for i in range(len(X)))
 
     return split.blocks.flatMap(pairs)
-
-
-def first_pairs(split: Split, count: int, dtype: str) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The first pairs (image (1, 784), label one-hot (1, k)) of a set.
-
-    As `take` of its RDD, but each task reads its partition to the end: of one that does not, Spark
-    throws the Python worker away, and the next job waits for a new one.
-    """
-
-    def beginning(block: Block) -> Block:
-        images, labels = block
-        return images[:count], labels[:count]
-
-    few = split._replace(blocks=split.blocks.map(beginning))
-    pairs = image_label_pairs(few, dtype)
-    found: list[tuple[np.ndarray, np.ndarray]] = []
-    for partition in range(pairs.getNumPartitions()):
-        if len(found) < count:
-            found += pairs.context.runJob(pairs, list, [partition])[: count - len(found)]
-    return found
-
-
-def moved(split: Split, most: int, seed: int, epoch: int) -> Split:
-    """The images as an epoch sees them: each moved by up to `most` pixels, anew in each epoch."""
-    if most == 0:
-        return split
-
-    def move(partition: int, own: Iterable[Block]) -> Iterator[Block]:
-        for number, (images, labels) in enumerate(own):
-            chance = random_stream(seed, epoch, partition, number, 1)
-            yield shifted(images, chance, most), labels
-
-    return split._replace(blocks=split.blocks.mapPartitionsWithIndex(move))
-
-
-def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """The images to train on, and a share to judge the training by, drawn once by the seed.
-
-    Raises UserError if one of them is empty.
-    """
-
-    def drawn(held_out: bool) -> Split:
-        def choose(partition: int, own: Iterable[Block]) -> Iterator[Block]:
-            for number, (images, labels) in enumerate(own):
-                # Epochs count from 1: their draws have other keys than this one.
-                chosen = random_stream(seed, 0, partition, number).random(len(labels)) < share
-                if not held_out:
-                    chosen = ~chosen
-                yield images[chosen], labels[chosen]
-
-        blocks = split.blocks.mapPartitionsWithIndex(choose)
-        size = blocks.map(lambda block: len(block[1])).sum()
-        if size == 0:
-            raise UserError(f"--validation {share:g}: of {split.size} images one part gets none")
-        return split._replace(blocks=blocks, size=size)
-
-    return drawn(False), drawn(True)
 
 
 def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:

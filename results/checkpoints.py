@@ -6,7 +6,6 @@ optimizer's state, the history (the bold driver's rate follows from it) and what
 
 import json
 import sys
-import time
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,48 +19,46 @@ from runtime import storage
 from runtime.command_line import UserError
 
 CHECKPOINT = "checkpoint.npz"
-# The bits of an epoch do not depend on these.
+# The parameters after an epoch do not depend on these.
 FREE_TO_CHANGE = {"data", "epochs", "checkpoint_every", "model_dir", "plots_dir"}
 
 
 class Progress(NamedTuple):
-    """What there is after so many epochs as the history has lines."""
+    """The state of a run after the epochs in `history`."""
 
     parameters: Arrays
     state: State
     history: list[Epoch]
+    best: Arrays | None = None  # the parameters of the best epoch so far, with --patience
+
+    def result(self) -> Arrays:
+        """The parameters that the run would return now."""
+        if self.best is None:
+            return self.parameters
+        return self.best
 
 
 class Saver:
-    """Saves a run as it goes: its history after each epoch, a checkpoint when one is due.
+    """Saves a run as it goes: the history after each epoch, a checkpoint after every so many.
 
-    `run` is what settings.json says. A checkpoint is due every so many epochs (`every`); for None
-    as often as it takes at most a hundredth of the time. Raises UserError, before it writes, once
-    another run has taken over the folder of the claim.
+    `run` is the content of settings.json. Raises UserError, before it writes, if another run has
+    taken over the model folder.
     """
 
-    def __init__(self, claim: Claim, run: dict[str, Any], every: int | None) -> None:
-        claim.own_folder()  # two runs that began at once saw none; the first of them ends here
+    def __init__(self, claim: Claim, run: dict[str, Any], every: int) -> None:
+        claim.own_folder()  # if two runs began at the same time, the first one ends here
         self.claim, self.run, self.every = claim, run, every
         self.progress: Progress | None = None
-        self.next_save = 0.0
 
     def epoch_ended(self, progress: Progress) -> None:
         """Save what is due. Raises UserError if it cannot be written."""
         self.progress = progress
         model_files.save_history(self.claim.own_folder(), progress.history)
-        began = time.perf_counter()
-        if self.every is None:
-            due = began >= self.next_save
-        else:
-            due = len(progress.history) % self.every == 0
-        if due:
+        if len(progress.history) % self.every == 0:
             save(self.claim.own_folder(), progress, self.run)
-            ended = time.perf_counter()
-            self.next_save = ended + 99 * (ended - began)
 
     def run_ended(self, trained: Trained) -> None:
-        """Save all that a run leaves in its model folder. Raises UserError."""
+        """Save all files of the model folder. Raises UserError if one cannot be written."""
         if self.progress is not None:  # else the checkpoint that was resumed is the last
             save(self.claim.own_folder(), self.progress, self.run)
         model_files.save_history(self.claim.own_folder(), trained.history)
@@ -86,9 +83,12 @@ def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:
     Raises UserError if it cannot be written; the checkpoint before it is then still whole.
     """
     names = parameter_names(len(progress.parameters))
+    kinds = {"parameters": progress.parameters, **progress.state}
+    if progress.best is not None:
+        kinds["best"] = progress.best
     arrays = {
         f"{kind}.{name}": array
-        for kind, values in {"parameters": progress.parameters, **progress.state}.items()
+        for kind, values in kinds.items()
         for name, array in zip(names, values, strict=True)
     }
     arrays["history"] = np.array(progress.history, np.float64)
@@ -110,7 +110,7 @@ def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
             run["data"]["name"],
             run["versions"],
         )
-        run["settings"] = settings = model_files.with_network(run["settings"])
+        settings = run["settings"]
         history = [
             Epoch(int(epoch), cost, accuracy, int(size), *rest)
             for epoch, cost, accuracy, size, *rest in arrays.pop("history").tolist()
@@ -126,7 +126,8 @@ def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
     for values in state.values():
         if [array.shape for array in values] != [array.shape for array in parameters]:
             raise UserError(f"{place}: the optimizer's state does not fit the parameters")
-    return Progress(parameters, state, history), run
+    best = state.pop("best", None)
+    return Progress(parameters, state, history, best), run
 
 
 def resume(folder: str, run: dict[str, Any]) -> Progress | None:
@@ -190,13 +191,13 @@ def tell_of_another(folder: str, parameters: Arrays) -> None:
     loaded = _load_if_whole(folder)
     if loaded is None:
         return
-    (last, state, history), run = loaded
-    its_own = state.get("best", last)
-    same = len(its_own) == len(parameters) and all(map(np.array_equal, its_own, parameters))
+    progress, run = loaded
+    result = progress.result()
+    same = len(result) == len(parameters) and all(map(np.array_equal, result, parameters))
     if not same:
         print(
             f"note: {storage.join(folder, CHECKPOINT)} is of another, unfinished run (epoch "
-            f"{len(history)} of {run['settings']['epochs']}); used here is "
+            f"{len(progress.history)} of {run['settings']['epochs']}); used here is "
             f"{storage.join(folder, model_files.PARAMETERS)}, of the run that ended before it",
             file=sys.stderr,
         )

@@ -159,7 +159,6 @@ def load_settings(folder: str) -> dict[str, Any]:
     place = storage.join(folder, SETTINGS)
     try:
         settings = json.loads(storage.read(place))
-        settings["settings"] = with_network(settings["settings"])
         digits, data = settings["settings"]["digits"], settings["data"]["place"]
         known = len(digits) > 1 and digits == sorted({int(digit) for digit in digits})
         if not (known and set(map(type, digits)) == {int} and isinstance(data, str)):
@@ -181,25 +180,6 @@ def load_settings(folder: str) -> dict[str, Any]:
     except UserError as error:
         raise UserError(f"{place}: {str(error).removeprefix('--')}") from None
     return settings
-
-
-# What runs did that were told nothing of these.
-BEFORE_NETWORKS = {
-    "schedule": "constant",
-    "shift": 0,
-    "slow_momentum": 0.0,
-    "validation": 0.0,
-    "patience": None,
-}
-
-
-def with_network(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings of a run, also of one from before there was --network."""
-    if "network" in settings:
-        return settings
-    outputs = len(settings["digits"])
-    network = f"dense {settings['hidden']}, sigmoid, dense {outputs}, sigmoid"
-    return settings | {"network": network} | BEFORE_NETWORKS
 
 
 def versions() -> dict[str, str]:

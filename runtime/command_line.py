@@ -128,19 +128,3 @@ def number_within(low: float, high: float, low_allowed: bool = False) -> Callabl
         return number
 
     return parse
-
-
-class Digits(argparse.Action):
-    """The argparse action of --digits: two or more different ones, as `3 8`, `3,8` or `all`."""
-
-    def __call__(self, parser, namespace, values, option_string=None):
-        """Check the digits, and sort them; an unusable one ends the program with status 2."""
-        known = {str(digit): digit for digit in range(10)}
-        words = ",".join(values).replace(",", " ").lower().split()
-        chosen = list(known) if words == ["all"] else words
-        for text in chosen:
-            if text not in known:
-                raise argparse.ArgumentError(self, f"{text!r} is not a digit from 0 to 9")
-        if len(set(chosen)) < 2:
-            raise argparse.ArgumentError(self, "give at least two different digits to tell apart")
-        setattr(namespace, self.dest, sorted({known[text] for text in chosen}))

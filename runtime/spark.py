@@ -288,7 +288,17 @@ def _ship_modules(context: SparkContext, folder: Path) -> None:
     context.addPyFile(str(archive))
 
 
-def broadcast(context: SparkContext, value) -> Broadcast:
+@contextmanager
+def broadcast(context: SparkContext, value):
+    """A value on all executors, as p.value, for the length of a `with ... as p` block."""
+    shared = lasting_broadcast(context, value)
+    try:
+        yield shared
+    finally:
+        shared.destroy()
+
+
+def lasting_broadcast(context: SparkContext, value) -> Broadcast:
     """Send a value to all executors. Does what `context.broadcast` does, and for large arrays too.
 
     With spark.io.encryption.enabled, PySpark cannot write an array of 64 KiB or more to its

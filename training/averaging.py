@@ -1,43 +1,42 @@
-"""An epoch by model averaging: each partition learns on its own, the driver takes the mean.
+"""An epoch by model averaging: each partition trains a copy, the driver takes the mean.
 
 Zinkevich, Weimer, Li, Smola, "Parallelized Stochastic Gradient Descent" (NIPS 2010); for Spark:
 Guo, Zhang, Jiang, Wu, Zhang, Cui, Li, "Model averaging in distributed machine learning: a case
 study with Apache Spark" (VLDB Journal 2021).
 """
 
-import argparse
 from collections.abc import Iterable, Iterator
 
 from pyspark import RDD
 
 from images.blocks import Block, as_rows
-from network.layers import Arrays
-from network.sequential import batch_tuple, network_of
+from network.layers import Arrays, State
+from network.sequential import batch_tuple
 from nn_math import Sums, as_sums, mean_gradients, random_stream
 from runtime.spark import broadcast
-from training.optimizers import OPTIMIZERS, State, with_weight_decay
+from training.optimizers import OPTIMIZERS, with_weight_decay
+from training.settings import Settings, network_of
+from training.steps import rates_of_epoch
 from training.sums import Numbered, sum_in_order
 
 
-def averaging_epoch(
-    blocks: RDD, parameters: Arrays, settings: argparse.Namespace, epoch: int
-) -> Sums:
+def averaging_epoch(blocks: RDD, parameters: Arrays, settings: Settings, epoch: int) -> Sums:
     """One pass of mini-batches in each partition, with the optimizer there, fresh in each pass.
 
-    Where a partition of n images ends at theta_p, it hands in n (theta - theta_p) in place of a
-    gradient: theta - (sum of these) / n is then the mean of the theta_p, weighted by images. E and
-    Acc are those of each image when it was met. Raises ValueError if --fraction leaves no image.
+    A partition of n images that starts at theta and ends at theta_p returns n * (theta - theta_p)
+    instead of a gradient: theta - (sum of these) / n is the mean of the theta_p, weighted by
+    images. E and Acc are those of each image when its batch came. Raises EmptyMiniBatch if
+    --fraction leaves no image.
     """
-    p = broadcast(blocks.context, parameters)
     network, outputs = network_of(settings), len(settings.digits)
     step = OPTIMIZERS[settings.optimizer]
-    first_rate, last_rate = settings.learning_rate, settings.last_rate
+    first_rate, last_rate = rates_of_epoch(settings, epoch)
 
-    def learn(partition: int, own: Iterable[Block]) -> Iterator[Numbered]:
+    def learn(partition: int, blocks_here: Iterable[Block]) -> Iterator[Numbered]:
         theta: Arrays = p.value
         state: State = {}
         error, right, met, t = 0.0, 0, 0, 0
-        kept = list(own)
+        kept = list(blocks_here)
         drawn = [round(settings.fraction * len(labels)) for _, labels in kept]
         for number, (images, labels) in enumerate(kept):
             key = settings.seed, epoch, partition, number
@@ -52,10 +51,8 @@ def averaging_epoch(
                 theta, state = step(theta, gradients, state, rate, t)
                 error, right, met = error + sums.E, right + sums.Acc, met + sums.n
         if met:
-            ways = [met * (start - end) for start, end in zip(p.value, theta, strict=True)]
-            yield partition, (error, *reversed(ways), right, met)
+            differences = [met * (start - end) for start, end in zip(p.value, theta, strict=True)]
+            yield partition, (error, *reversed(differences), right, met)
 
-    try:
+    with broadcast(blocks.context, parameters) as p:
         return as_sums(sum_in_order(blocks.mapPartitionsWithIndex(learn)))
-    finally:
-        p.destroy()

@@ -1,13 +1,13 @@
-"""Networks by name, and the settings under which each way of training them learns.
+"""Networks by name, and the default settings under which each of them learns.
 
-A rate, a number of epochs, a shift was chosen on a share of the training set that was not trained
-on (docs/speed.md). What a person gives wins over all of them.
+Learning rates, numbers of epochs and shifts were chosen on a validation share of the training set.
+A setting that is given always wins over these defaults.
 """
 
-import argparse
+from typing import Any
 
 from network.layers import Dense, Softmax
-from network.sequential import FORMS, WORDS, Network, did_you_mean, is_article, read, text_of
+from network.sequential import FORMS, WORDS, Network, did_you_mean, is_article, read
 from runtime.command_line import UserError
 
 NETWORKS = {
@@ -19,8 +19,12 @@ NETWORKS = {
     "dense 256, relu, dropout 0.5, dense, softmax",
 }
 
-# The article's own: digits 0 and 1, eight maps.
-ARTICLE = {
+# The least and the most images of a partition, by strategy. A task starts in about 10 ms; an image
+# takes some 100 us in the chain of maps and 4 us in a block.
+IN_PARTITION = {"maps": (1500, 3000), "partitions": (6000, 12000), "averaging": (30000, 30000)}
+
+# The article's settings, for digits 0 and 1.
+ARTICLE: dict[str, Any] = {
     "strategy": "maps",
     "optimizer": "sgd",
     "schedule": "constant",
@@ -33,7 +37,7 @@ ARTICLE_DIGITS = [0, 1]
 # One step an epoch, as in the article, for other digits or other networks.
 ONE_STEP = ARTICLE | {"optimizer": "adam"}
 # Many steps an epoch, on the executors.
-AVERAGING = {
+AVERAGING: dict[str, Any] = {
     "strategy": "averaging",
     "optimizer": "momentum",
     "schedule": "linear",
@@ -42,13 +46,13 @@ AVERAGING = {
     "epochs": 10,
     "fraction": 1.0,
 }
-BY_NAME: dict[str, dict] = {
+BY_NAME: dict[str, dict[str, Any]] = {
     "article": {"epochs": 15},
     "mlp": {"optimizer": "adam", "shift": 1, "epochs": 20},
     "lenet": {"shift": 1, "epochs": 8},
     "cnn": {"optimizer": "adam", "shift": 1, "epochs": 12},
 }
-# alpha by the optimizer: of the article's digits, of one step an epoch, of many steps.
+# Learning rates by optimizer: for the article's digits, one step an epoch, many steps an epoch.
 ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
 TWO_CLASSES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
 SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.01}
@@ -57,34 +61,8 @@ AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 1.0, "adam": 0.01}
 AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.002}
 
 
-def fill(settings: argparse.Namespace) -> argparse.Namespace:
-    """The settings with the network written out, and with what nobody gave (None) by its recipe.
-
-    Raises UserError if the network is no network, or if what was given contradicts itself.
-    """
-    filled = argparse.Namespace(**vars(settings))
-    network = named(settings.network, settings.hidden, len(settings.digits))
-    filled.network = text_of(network)
-    if is_article(network):
-        filled.hidden = network[0].output_shape((784,))[0]
-    recipe = recipe_of(network, settings.strategy, settings.digits)
-    if recipe["strategy"] == "averaging":
-        recipe |= BY_NAME.get(settings.network, {})
-    for name, value in recipe.items():
-        if getattr(filled, name) is None:
-            setattr(filled, name, value)
-    if filled.learning_rate is None:
-        filled.learning_rate = rates_of(network, filled)[filled.optimizer]
-    if filled.validation is None:
-        filled.validation = 0.0 if filled.patience is None else 0.1
-    if filled.patience is not None and filled.validation == 0:
-        raise UserError("--patience needs images to judge by: give --validation a share of them")
-    return filled
-
-
-def named(network: str | Network, hidden: int | None, outputs: int) -> Network:
-    """The network of a name or a text, for so many classes. Raises UserError."""
-    text = network if isinstance(network, str) else text_of(network)
+def named(text: str, hidden: int | None, outputs: int) -> Network:
+    """The network of a name or a text, for k outputs. Raises UserError."""
     if text == "article" and hidden is not None:
         text = NETWORKS[text].replace("64", str(hidden))
     if text.isalpha() and text not in NETWORKS and text.lower() not in WORDS:
@@ -98,75 +76,31 @@ def named(network: str | Network, hidden: int | None, outputs: int) -> Network:
     return layers
 
 
-def recipe_of(network: Network, strategy: str | None, digits: list[int]) -> dict:
-    """All but the learning rate: by the network, the digits, and the strategy if one was given."""
+def recipe_of(
+    name: str, network: Network, strategy: str | None, digits: list[int]
+) -> dict[str, Any]:
+    """All defaults but the learning rate, by name, network, digits and strategy, if it is given."""
     if strategy is None:
         strategy = "maps" if is_article(network) else "averaging"
     if strategy == "averaging":
-        return dict(AVERAGING)
+        return AVERAGING | BY_NAME.get(name, {})
     first = ARTICLE if is_article(network) and digits == ARTICLE_DIGITS else ONE_STEP
     return first | {"strategy": strategy}
 
 
-def rates_of(network: Network, settings: argparse.Namespace) -> dict[str, float]:
-    """A learning rate for each optimizer.
+def rates_of(
+    network: Network, strategy: str, batch_size: int, digits: list[int]
+) -> dict[str, float]:
+    """The default learning rate of each optimizer.
 
-    Batches smaller than the recipe's bring more steps of more chance, and a rate as much smaller:
-    Goyal et al., "Accurate, Large Minibatch SGD" (2017), whose rule for larger ones this is.
+    A batch smaller than the recipe's gets a rate smaller by the same factor: Goyal et al.,
+    "Accurate, Large Minibatch SGD" (2017), whose rule for larger batches this is.
     """
     entropy = isinstance(network[-1], Softmax)
-    if settings.strategy == "averaging":
+    if strategy == "averaging":
         rates = AVERAGED_CROSS_ENTROPY if entropy else AVERAGED_SQUARED_ERROR
-        share = min(1.0, settings.batch_size / AVERAGING["batch_size"])
+        share = min(1.0, batch_size / AVERAGING["batch_size"])
         return {optimizer: rate * share for optimizer, rate in rates.items()}
-    if is_article(network) and len(settings.digits) == 2:
-        return ARTICLE_RATES if settings.digits == ARTICLE_DIGITS else TWO_CLASSES
+    if is_article(network) and len(digits) == 2:
+        return ARTICLE_RATES if digits == ARTICLE_DIGITS else TWO_CLASSES
     return CROSS_ENTROPY if entropy else SQUARED_ERROR
-
-
-# With fewer steps than these, none of the recipes above learns ten digits.
-FEWEST_STEPS = 20
-# With more images in a batch than these, a pass of averaging has a few steps only.
-LARGEST_BATCH = 1024
-# With more partitions than these, averaging of ten digits needs more passes than a recipe has.
-MOST_PARTITIONS = 8
-# A rate so many times that of the recipe diverges or saturates the sigmoids.
-TOO_HIGH = 20
-
-
-def doubts(settings: argparse.Namespace) -> list[str]:
-    """Why a run with these settings will hardly learn, and what to type instead.
-
-    They are filled; the number of partitions, if known, is that of the data.
-    """
-    found = []
-    one_step = settings.strategy != "averaging"
-    if one_step and settings.epochs < FEWEST_STEPS and len(settings.digits) > 2:
-        found.append(
-            f"--strategy {settings.strategy} takes one step an epoch: {settings.epochs} steps will "
-            f"hardly learn {len(settings.digits)} digits; try --strategy averaging, or --epochs 50"
-        )
-    if one_step and settings.optimizer == "sgd" and len(settings.digits) > 2:
-        found.append(
-            f"--optimizer sgd takes {settings.epochs} plain steps, one an epoch, and learns "
-            f"{len(settings.digits)} digits slowly (50 steps reach 85% of MNIST); try --optimizer "
-            "adam, or --strategy averaging"
-        )
-    network = read(settings.network, len(settings.digits))
-    usual = rates_of(network, settings)[settings.optimizer]
-    if settings.learning_rate > TOO_HIGH * usual:
-        found.append(
-            f"--learning-rate {settings.learning_rate:g} is more than {TOO_HIGH} times what learns "
-            f"here; without it the rate is {usual:g}"
-        )
-    if settings.strategy == "averaging" and settings.batch_size > LARGEST_BATCH:
-        found.append(
-            f"--batch-size {settings.batch_size} leaves a pass only a few steps, which learn "
-            f"slowly; without it the batches have {AVERAGING['batch_size']} images"
-        )
-    if settings.strategy == "averaging" and (settings.partitions or 1) > MOST_PARTITIONS:
-        found.append(
-            f"--strategy averaging on {settings.partitions} partitions: the more there are, the "
-            "less a pass learns; a few large ones learn faster (--partitions 2)"
-        )
-    return found

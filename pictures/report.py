@@ -1,0 +1,41 @@
+"""What predict.py draws of a scored test set: three figures and the page."""
+
+from typing import Any
+
+import numpy as np
+from pyspark import RDD
+
+from network.sequential import text_of
+from pictures import figures, page
+from results.answers import first_answers, largest_errors
+from results.model_files import Trained
+
+IMAGES_IN_A_FIGURE = 15
+PAGE = page.PAGE
+
+
+def draw(
+    folder: str,
+    test_rdd: RDD,
+    trained: Trained,
+    confusion: np.ndarray,
+    data: str,
+    settings: dict[str, Any] | None,
+) -> str | None:
+    """Draw the figures, and the page if `settings`, those of settings.json, are given.
+
+    trained: with its history; data: the name of the test set. Returns why there is no page, if so.
+    Raises UserError if `folder` cannot be written.
+    """
+    names = trained.names()
+    first = first_answers(test_rdd, trained, page.FIRST)
+    mistakes = largest_errors(test_rdd, trained, IMAGES_IN_A_FIGURE, only_mistakes=True)
+    title = figures.title_of(data, names, text_of(trained.network))
+    figures.draw_scores(folder, confusion, first[:IMAGES_IN_A_FIGURE], mistakes, names, title)
+    if settings is None:
+        return None
+    reason = page.why_not(trained)
+    if reason is None:
+        largest = largest_errors(test_rdd, trained, page.WORST)
+        page.save(folder, trained, first, largest, data, page.rate_of(settings))
+    return reason

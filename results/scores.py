@@ -1,0 +1,38 @@
+"""The scores of a test set: counts, precision, recall and F1 of each class, and the accuracy."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nn_math import precision_recall_f1
+from results.model_files import words_for
+
+
+def metrics(counts: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The content of metrics.json.
+
+    counts (k, 4): TP, FP, FN, TN of each class; confusion (k, k): row truth, column prediction.
+    """
+    classes = {}
+    for name, (tp, fp, fn, tn) in zip(names, counts.tolist(), strict=True):
+        precision, recall, f1 = precision_recall_f1(tp, fp, fn)
+        classes[name] = {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        classes[name] |= {"precision": precision, "recall": recall, "f1": f1}
+    return {"accuracy": float(confusion.trace() / confusion.sum()), "classes": classes}
+
+
+def metrics_table(scores: dict[str, Any], columns: int = 80) -> str:
+    """The metrics as a table for the terminal; without the counts where it is narrow."""
+    heading, _ = words_for(scores["classes"])
+    width = max(map(len, [heading, *scores["classes"]]))
+    wide = columns >= 53 + width
+    titles = "    TP     FP     FN     TN" if wide else ""
+    lines = [f"{heading:>{width}}{titles}  precision  recall     F1"]
+    for name, s in scores["classes"].items():
+        counts = ""
+        if wide:
+            counts = f" {s['tp']:>5} {s['fp']:>6} {s['fn']:>6} {s['tn']:>6}"
+        rates = f"{s['precision']:>9.3f} {s['recall']:>7.3f} {s['f1']:>6.3f}"
+        lines.append(f"{name:>{width}}{counts}  {rates}")
+    return "\n".join([*lines, f"accuracy (largest output): {scores['accuracy']:.4f}"])

@@ -1,0 +1,70 @@
+"""What an epoch trains on, and the images that are set aside to evaluate it."""
+
+from collections.abc import Iterable, Iterator
+
+from pyspark import RDD
+
+import data_loader
+from data_loader import Split
+from images.blocks import Block, shifted
+from network.layers import Arrays
+from nn_math import random_stream
+from results.model_files import Epoch
+from runtime.command_line import UserError
+from training.partitions import error_of_blocks
+from training.settings import Settings
+
+
+def training_rdd(split: Split, settings: Settings, epoch: int) -> RDD:
+    """The RDD of an epoch: pairs (image, label) for `maps`, blocks of images for the others."""
+    split = with_shifts(split, settings.shift, settings.seed, epoch)
+    if settings.strategy == "maps":
+        return data_loader.image_label_pairs(split, settings.dtype)
+    return split.blocks
+
+
+def with_shifts(split: Split, most: int, seed: int, epoch: int) -> Split:
+    """The images, each shifted by up to `most` pixels in both directions, anew in each epoch."""
+    if most == 0:
+        return split
+
+    def shift(partition: int, blocks: Iterable[Block]) -> Iterator[Block]:
+        for number, (images, labels) in enumerate(blocks):
+            rng = random_stream(seed, epoch, partition, number, 1)
+            yield shifted(images, rng, most), labels
+
+    return split._replace(blocks=split.blocks.mapPartitionsWithIndex(shift))
+
+
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
+    """The images to train on and a share for validation, drawn once by the seed.
+
+    Raises UserError if one of the two is empty.
+    """
+    return _drawn(split, share, seed, False), _drawn(split, share, seed, True)
+
+
+def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
+    def choose(partition: int, blocks: Iterable[Block]) -> Iterator[Block]:
+        for number, (images, labels) in enumerate(blocks):
+            # Epochs count from 1, so that no epoch draws with this key.
+            chosen = random_stream(seed, 0, partition, number).random(len(labels)) < share
+            if not held_out:
+                chosen = ~chosen
+            yield images[chosen], labels[chosen]
+
+    blocks = split.blocks.mapPartitionsWithIndex(choose)
+    size = blocks.map(lambda block: len(block[1])).sum()
+    if size == 0:
+        raise UserError(f"--validation {share:g}: {split.size} images are too few to be divided so")
+    return split._replace(blocks=blocks, size=size)
+
+
+def with_validation(
+    epoch: Epoch, held_out: Split | None, parameters: Arrays, settings: Settings
+) -> Epoch:
+    """The line of an epoch, with cost and accuracy on the validation images if there are any."""
+    if held_out is None:
+        return epoch
+    cost, accuracy = error_of_blocks(held_out.blocks, parameters, settings)
+    return epoch._replace(validation_cost=cost, validation_accuracy=accuracy)

@@ -1,0 +1,117 @@
+"""The frame of a run: what is checked and prepared before the first epoch, and what is saved.
+
+Spark, the data, the claim on the model folder, the checkpoint to resume, model files and figures.
+"""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from pyspark import SparkContext
+
+import data_loader
+from data_loader import Split
+from network.layers import Arrays
+from network.sequential import initial_parameters
+from pictures import figures
+from results import checkpoints, claim, model_files
+from results.answers import first_pairs
+from results.checkpoints import Progress, Saver
+from results.model_files import Trained
+from runtime import storage
+from runtime.command_line import counted
+from runtime.spark import spark_context
+from training import verdict
+from training.progress import is_finished
+from training.recipes import IN_PARTITION
+from training.settings import Settings, network_of, saved_settings
+
+
+class Run(NamedTuple):
+    """What a run trains with. `x` (1, 784) is the first image, for the figure of the filters."""
+
+    spark: SparkContext
+    split: Split
+    settings: Settings
+    start: Progress
+    saver: Saver
+    x: np.ndarray
+
+
+@contextmanager
+def prepared(settings: Settings) -> Iterator[Run]:
+    """A run that is ready to train, for the length of a `with` block.
+
+    Raises UserError if the data is missing, a place cannot be written, another run writes to the
+    model folder, Spark does not start, or the checkpoint to resume is of another run.
+    """
+    storage.check_writable(settings.model_dir, settings.plots_dir)
+    place = data_loader.find_data(settings.data)
+    with (
+        spark_context("train") as spark,
+        claim.held(settings.model_dir, settings.resume) as claimed,
+    ):
+        storage.check_writable(settings.plots_dir)  # a URI can be checked only now
+        split = data_loader.load(
+            spark,
+            place,
+            "train",
+            settings.digits,
+            settings.partitions,
+            IN_PARTITION[settings.strategy],
+        )
+        settings = replace(settings, partitions=split.blocks.getNumPartitions())
+        partitions = counted(split.blocks.getNumPartitions(), "partition")
+        print(
+            f"{split.name}: {split.size:,} images of {len(split.digits)} digits in {partitions}; "
+            f"network {settings.network}",
+            flush=True,
+        )
+        told = described(settings, split)
+        initial = initial_of(settings)
+        start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
+        saver = Saver(claimed, told, settings.checkpoint_every)
+        # Taken now: Ctrl-C may end Spark together with the training.
+        ((x, _),) = first_pairs(data_loader.image_label_pairs(split, settings.dtype), 1)
+        yield Run(spark, split, settings, start, saver, x)
+
+
+def save(run: Run, trained: Trained) -> bool:
+    """Save the model and draw the figures; returns whether the run came to its end.
+
+    Raises UserError if a place cannot be written.
+    """
+    settings, done = run.settings, len(trained.history)
+    if done == 0:
+        print("stopped in the first epoch: nothing to save", file=sys.stderr)
+        return False
+    run.saver.run_ended(trained)
+    title = figures.title_of(run.split.name, trained.names(), settings.strategy, settings.network)
+    figures.draw_training(settings.plots_dir, trained, initial_of(settings), run.x, title)
+    print(f"saved {settings.model_dir} and {settings.plots_dir}", flush=True)
+    verdict.tell_if_stuck(trained.history, settings)
+    finished = is_finished(trained.history, settings)
+    if not finished:
+        print(f"stopped after epoch {done} of {settings.epochs}; --resume continues from there")
+    return finished
+
+
+def initial_of(settings: Settings) -> Arrays:
+    """W1, B1, W2, B2, ... before the first epoch."""
+    return initial_parameters(network_of(settings), settings.seed, settings.dtype)
+
+
+def described(settings: Settings, split: Split) -> dict[str, Any]:
+    """The content of settings.json: everything that the result depends on."""
+    data: dict[str, Any] = {"name": split.name, "place": split.place, "sha256": split.sha256}
+    if split.classes:
+        data["classes"] = split.classes
+    return {
+        "data": data,
+        "images": split.size,
+        "settings": saved_settings(settings),
+        "versions": model_files.versions(),
+    }

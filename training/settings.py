@@ -1,0 +1,287 @@
+"""The settings of a run. Each is written once, here; the rest derives from it.
+
+From the fields of `Settings` derive the command line of train.py, the options of `train.fit` and
+what settings.json says. A setting that is not given follows from the recipe of the network.
+"""
+
+import argparse
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from network.sequential import FORMS, Network, is_article, read, text_of
+from runtime.command_line import (
+    DATA_HELP,
+    Parser,
+    UserError,
+    number_within,
+    whole_number,
+)
+from training import recipes
+from training.optimizers import OPTIMIZERS
+from training.recipes import IN_PARTITION, NETWORKS
+
+DATA, NETWORK, TRAINING, RUN = "the data", "the network", "the training", "the run and its results"
+ABOUT = {TRAINING: "The defaults depend on the network, the digits and the strategy."}
+SEARCH = " (default: data/mnist if it exists, else a download, else drawn digits)"
+
+
+def option(
+    group: str,
+    about: str,
+    default: Any = None,
+    check: Callable[[str], Any] = str,
+    saved: bool = True,
+    **words: Any,
+) -> Any:
+    """A setting: its group and its help, its default, and `check`, which reads it from a text.
+
+    default: None where the recipe or the data decides. saved: False for what concerns this run
+    only and stays out of settings.json. words: more for argparse.
+    """
+    words["help"] = about
+    if default is False:
+        words["action"] = "store_true"
+    about_it = {"group": group, "default": default, "check": check, "saved": saved}
+    return dataclasses.field(metadata=about_it | {"argparse": words})
+
+
+def one_of(*allowed: str) -> Callable[[str], str]:
+    """The check of a word that is one of these."""
+
+    def check(text: str) -> str:
+        if text not in allowed:
+            raise argparse.ArgumentTypeError(f"{text!r} is not one of: {', '.join(allowed)}")
+        return text
+
+    return check
+
+
+def digits_of(text: str) -> list[int]:
+    """Two or more different digits, sorted: of "3 8", "3,8" or "all"."""
+    words = text.lower().replace(",", " ").split()
+    if words == ["all"]:
+        words = list("0123456789")
+    for word in words:
+        if word not in list("0123456789"):
+            raise argparse.ArgumentTypeError(f"{word!r} is not a digit from 0 to 9")
+    if len(set(words)) < 2:
+        raise argparse.ArgumentTypeError("needs at least two different digits")
+    return sorted({int(word) for word in words})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of a run, checked and complete; see `complete`."""
+
+    data: str | None = option(DATA, DATA_HELP + SEARCH, metavar="PLACE")
+    digits: list[int] = option(
+        DATA,
+        "the digits to tell apart: two or more, or `all`",
+        default=recipes.ARTICLE_DIGITS,
+        check=digits_of,
+        nargs="+",
+        metavar="DIGIT",
+    )
+    partitions: int | None = option(
+        DATA,
+        "number of partitions of the training set; changing it changes the result slightly "
+        "(default: depends on the number of images)",
+        check=whole_number(1),
+    )
+    network: str = option(
+        NETWORK,
+        f"a name ({', '.join(NETWORKS)}), which also sets the defaults of the training, or the "
+        f"layers, separated by commas: {FORMS}; the last dense needs no number",
+        default="article",
+    )
+    hidden: int | None = option(
+        NETWORK,
+        "number of hidden units of the article's network (default: 64)",
+        check=whole_number(1, 65536),
+    )
+    explain: bool = option(
+        NETWORK,
+        "print the network's maps, parameters and sizes, and exit",
+        default=False,
+        saved=False,
+    )
+    dtype: str = option(
+        NETWORK, "precision of all numbers", default="float32", check=one_of("float32", "float64")
+    )
+    seed: int = option(
+        NETWORK,
+        "seed of all random numbers; the same seed gives the same parameters, bit for bit",
+        default=1,
+        check=whole_number(0),
+    )
+    epochs: int = option(TRAINING, "number of epochs (the article: 50)", check=whole_number(1))
+    fraction: float = option(
+        TRAINING,
+        "share of the training images in each epoch's mini-batch (the article: 0.7)",
+        check=number_within(0, 1),
+    )
+    strategy: str = option(
+        TRAINING,
+        "how an epoch is computed. maps: the article's chain, image by image; partitions: the same "
+        "step, computed from whole blocks of images; averaging: each partition takes many small "
+        "steps on its images, and the driver averages the resulting parameters",
+        check=one_of(*IN_PARTITION),
+    )
+    batch_size: int = option(
+        TRAINING, "number of images in each small step of averaging", check=whole_number(1)
+    )
+    learning_rate: float = option(
+        TRAINING, "alpha, the size of a step (the article: 0.1)", check=number_within(0, math.inf)
+    )
+    schedule: str = option(
+        TRAINING,
+        "constant: the learning rate stays the same; linear: it falls to 0 over all epochs",
+        check=one_of("constant", "linear"),
+    )
+    optimizer: str = option(
+        TRAINING,
+        "sgd: plain gradient steps, as in the article; momentum: steps that accumulate speed; "
+        "adam: a step size for each parameter",
+        check=one_of(*OPTIMIZERS),
+    )
+    weight_decay: float = option(
+        TRAINING,
+        "strength of the L2 penalty on the weights W1, W2, ...",
+        default=0.0,
+        check=number_within(0, math.inf, low_allowed=True),
+    )
+    shift: int = option(
+        TRAINING,
+        "shift each image by up to this many pixels, at random in each epoch",
+        check=whole_number(0, 14),
+    )
+    bold_driver: bool = option(
+        TRAINING,
+        "raise the learning rate by 5% after an epoch whose cost fell, halve it after a rise",
+        default=False,
+    )
+    validation: float = option(
+        TRAINING,
+        "share of the training images that is set aside to evaluate each epoch (default: 0)",
+        check=number_within(0, 0.9, low_allowed=True),
+    )
+    patience: int | None = option(
+        TRAINING,
+        "stop this many epochs after the lowest validation cost, and keep the parameters of that "
+        "epoch (sets --validation 0.1)",
+        check=whole_number(1),
+    )
+    checkpoint_every: int = option(
+        RUN, "save a checkpoint every so many epochs", default=1, check=whole_number(1)
+    )
+    score: bool = option(
+        RUN, "after training, score the test set as predict.py does", default=False, saved=False
+    )
+    resume: bool = option(
+        RUN,
+        "continue from the checkpoint in --model-dir; start where there is none",
+        default=False,
+        saved=False,
+    )
+    model_dir: str = option(
+        RUN,
+        "folder or URI for the parameters, the history and the checkpoint",
+        default="model",
+        metavar="PLACE",
+    )
+    plots_dir: str = option(RUN, "folder or URI for the figures", default="plots", metavar="PLACE")
+
+
+FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line of train.py: a flag for each setting."""
+    about = "Train a network on Spark RDDs; without arguments the article's, as in the article."
+    parser = Parser(prog="train.py", description=about)
+    groups: dict[str, Any] = {}
+    for name, field in FIELDS.items():
+        group, default = field.metadata["group"], field.metadata["default"]
+        if group not in groups:
+            groups[group] = parser.add_argument_group(group, ABOUT.get(group))
+        flag = flag_of(name)
+        groups[group].add_argument(flag, default=default, **field.metadata["argparse"])
+    return parser
+
+
+def from_command_line(argv: Sequence[str] | None) -> Settings:
+    """The settings that the arguments give. Unusable ones end the program with status 2."""
+    parser = arguments()
+    given = vars(parser.parse_args(argv))
+    try:
+        return complete(given)
+    except UserError as error:
+        parser.error(str(error))
+
+
+def complete(given: Mapping[str, Any]) -> Settings:
+    """The settings of a run: what is given, checked; what is not (None or absent), by the recipe.
+
+    The network is written out. Raises UserError if a name or a value is not allowed, or if two
+    values contradict each other.
+    """
+    unknown = sorted(given.keys() - FIELDS.keys())
+    if unknown:
+        raise UserError(f"there is no option {unknown[0]!r}; train.py --help lists them all")
+    values = {name: field.metadata["default"] for name, field in FIELDS.items()}
+    for name, value in given.items():
+        if value is not None:
+            values[name] = checked(name, value)
+    name, digits = values["network"], values["digits"]
+    network = recipes.named(name, values["hidden"], len(digits))
+    values["network"] = text_of(network)
+    if is_article(network):
+        values["hidden"] = network[0].output_shape((784,))[0]
+    recipe = recipes.recipe_of(name, network, values["strategy"], digits)
+    for setting, value in recipe.items():
+        if values[setting] is None:
+            values[setting] = value
+    if values["learning_rate"] is None:
+        rates = recipes.rates_of(network, values["strategy"], values["batch_size"], digits)
+        values["learning_rate"] = rates[values["optimizer"]]
+    if values["validation"] is None:
+        values["validation"] = 0.0 if values["patience"] is None else 0.1
+    if values["patience"] is not None and values["validation"] == 0:
+        raise UserError("--patience needs validation images: give --validation a share above 0")
+    return Settings(**values)
+
+
+def checked(name: str, value: Any) -> Any:
+    """A value of a setting, given as a text or as what it stands for. Raises UserError."""
+    if FIELDS[name].metadata["default"] is False:
+        if not isinstance(value, bool):
+            raise UserError(f"{flag_of(name)} is True or False, not {value!r}")
+        return value
+    if name == "network" and not isinstance(value, str):
+        return text_of(value)
+    if name == "digits" and not isinstance(value, str):
+        value = " ".join(map(str, value))
+    try:
+        return FIELDS[name].metadata["check"](str(value))
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{flag_of(name)} {error}") from None
+
+
+def flag_of(name: str) -> str:
+    """A setting as it is typed: --batch-size."""
+    return f"--{name.replace('_', '-')}"
+
+
+def network_of(settings: Settings) -> Network:
+    """The network of a run's settings."""
+    return read(settings.network, len(settings.digits))
+
+
+def saved_settings(settings: Settings) -> dict[str, Any]:
+    """What settings.json says of the settings: all that the result depends on, and the places."""
+    return {
+        name: getattr(settings, name) for name, field in FIELDS.items() if field.metadata["saved"]
+    }

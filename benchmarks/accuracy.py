@@ -31,6 +31,9 @@ from images import blocks
 from network.sequential import network_of, outputs_of
 from results.checkpoints import Progress
 from runtime.spark import spark_context
+from training.recipes import IN_PARTITION
+from training.run import initial_of
+from training.settings import complete
 
 OURS = {
     "partitions": {"strategy": "partitions"},
@@ -48,7 +51,7 @@ def ours(
 ) -> list[tuple[float, float]]:
     """(seconds of training, test accuracy) after each epoch."""
     network = network_of(settings)
-    progress, spent, points = Progress(train.initial_of(settings), {}, []), 0.0, []
+    progress, spent, points = Progress(initial_of(settings), {}, []), 0.0, []
     for _ in range(settings.epochs):
         start = time.perf_counter()
         progress = train.one_epoch(split, None, progress, settings)
@@ -86,10 +89,10 @@ def main() -> None:
             loaded.blocks.count()
             return loaded
 
-        chosen = {name: train.complete(how, range(10)) for name, how in OURS.items()}
+        chosen = {name: complete({**how, "digits": range(10)}) for name, how in OURS.items()}
         cut = {settings.strategy: None for settings in chosen.values()}
         for name in cut:
-            cut[name] = split("train", in_partition=train.STRATEGIES[name].in_partition)
+            cut[name] = split("train", in_partition=IN_PARTITION[name])
         many, test = cut["partitions"], split("test")
         X_test, y_test = blocks.as_rows(*data_loader.read_part(place, "test")[:2], 10, "float32")
         frame = contenders.mllib_frame(spark, many.blocks)

@@ -19,6 +19,8 @@ import data_loader
 import train
 from results import checkpoints
 from runtime.spark import spark_context
+from training.recipes import IN_PARTITION, STRATEGIES
+from training.run import described, initial_of
 
 ROUNDS = 15
 
@@ -28,8 +30,8 @@ def main() -> None:
     place = data_loader.find_data(options.data)
     rows = []
     with spark_context("checkpoint cost") as spark, tempfile.TemporaryDirectory() as folder:
-        for strategy in train.STRATEGIES:
-            in_partition = train.STRATEGIES[strategy].in_partition
+        for strategy in STRATEGIES:
+            in_partition = IN_PARTITION[strategy]
             split = data_loader.load(spark, place, "train", [0, 1], None, in_partition)
             for optimizer in ("sgd", "adam"):
                 settings = contenders.settings(strategy=strategy, optimizer=optimizer)
@@ -47,8 +49,8 @@ def main() -> None:
 
 def cost(split: data_loader.Split, settings, folder: str) -> dict:
     """The median seconds of an epoch and of its checkpoint, in the middle of a run of 50."""
-    run = train.describe_run(settings, split)
-    start = checkpoints.Progress(train.initial_of(settings), {}, [])
+    run = described(settings, split)
+    start = checkpoints.Progress(initial_of(settings), {}, [])
     first = train.one_epoch(split, None, start, settings)
     progress = first._replace(history=25 * first.history)
     times = measure.alternate(

@@ -16,15 +16,17 @@ import nn_math
 import train
 from network.sequential import batch_tuple, initial_parameters, read
 from training.optimizers import sgd
-from training.recipes import NETWORKS
+from training.recipes import IN_PARTITION, NETWORKS
+from training.run import initial_of
+from training.settings import complete
 
 FRACTION = 0.7
-IN_PARTITION = train.STRATEGIES["partitions"].in_partition
+IN_PARTITION = IN_PARTITION["partitions"]
 
 
 def settings(digits: Sequence[int] = (0, 1), **changed) -> argparse.Namespace:
     """The settings of a run of the article's network, with the rates of its first epoch."""
-    return train.settings_of_epoch(train.complete(changed, digits), [])
+    return complete({**changed, "digits": digits})
 
 
 def strategy(
@@ -35,7 +37,7 @@ def strategy(
     `epoch`: another function than the strategy's own.
     """
     chosen = settings(split.digits, strategy=name, hidden=hidden, fraction=FRACTION)
-    parameters, rdd = train.initial_of(chosen), train.training_rdd(split, chosen, 1)
+    parameters, rdd = initial_of(chosen), train.training_rdd(split, chosen, 1)
     numbers, run = iter(range(1, 10**6)), epoch or train.STRATEGIES[name].epoch
     return lambda: run(rdd, parameters, chosen, next(numbers))
 

@@ -21,7 +21,7 @@ import data_loader
 import predict
 import train
 from runtime.spark import spark_context
-from training import recipes
+from training.settings import from_command_line
 
 TYPED = [
     "--digits all --strategy partitions",
@@ -64,7 +64,7 @@ def main() -> None:
                 if name in measured:
                     rows.append(measured[name])
                 continue
-            settings = recipes.fill(train.arguments().parse_args(typed.split()))
+            settings = from_command_line(typed.split())
             in_partition = train.STRATEGIES[settings.strategy].in_partition
             split = data_loader.load(
                 spark, place, "train", settings.digits, settings.partitions, in_partition

@@ -25,13 +25,14 @@ import measure
 import numpy as np
 
 import data_loader
-import train
 from cluster.processes import environment, submit_command
 from cluster.standalone import standalone_cluster
 from images.blocks import split_into_blocks
 from nn_math import add
 from runtime.spark import spark_context
 from training.partitions import partitions_epoch
+from training.run import initial_of
+from training.settings import complete
 from training.sums import FAN_IN
 
 EXECUTORS, PARTITIONS, FEW, MANY = (1, 2, 4), (8, 32, 64, 128, 512), 16, 120_000
@@ -71,7 +72,7 @@ def timed_epochs(place: str, rounds: int) -> list[dict]:
     """The least seconds of an epoch on the cluster that this was submitted to."""
     images, labels, _ = data_loader.read_part(place, "train")
     options = {"network": "article", "hidden": 64, "fraction": 0.7, "strategy": "partitions"}
-    settings = train.complete(options, range(10))
+    settings = complete({**options, "digits": range(10)})
     found = []
     with spark_context("scale") as spark:
         mnist = spark.broadcast((images, labels))
@@ -84,7 +85,7 @@ def timed_epochs(place: str, rounds: int) -> list[dict]:
                     return split_into_blocks(*(values[own] for values in mnist.value))
 
                 blocks = spark.parallelize(range(partitions), partitions).flatMap(make).cache()
-                parameters, numbers = train.initial_of(settings), iter(range(1, 10**6))
+                parameters, numbers = initial_of(settings), iter(range(1, 10**6))
                 epoch = lambda: partitions_epoch(blocks, parameters, settings, next(numbers))  # noqa: B023, E731
                 (times,) = measure.alternate({"": epoch}, rounds).values()
                 found.append({"images": count, "partitions": partitions, "seconds": min(times)})

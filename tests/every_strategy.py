@@ -10,8 +10,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train
+from pictures import figures
 from runtime import storage
 from runtime.spark import spark_context
+from training.recipes import STRATEGIES
 
 # With a state that goes on from epoch to epoch, and with all that leaves something to chance.
 NETWORKS = {
@@ -19,9 +21,9 @@ NETWORKS = {
     "mlp": ["--network", "dense 12, relu, dropout 0.2, dense, softmax", "--shift", "1"]
     + ["--optimizer", "momentum", "--patience", "2"],
     "conv": ["--network", "conv 3 5, maxpool 4, relu, dropout 0.3, dense, softmax"]
-    + ["--shift", "2", "--slow-momentum", "0.5", "--validation", "0.2"],
+    + ["--shift", "2", "--validation", "0.2"],
 }
-RUNS = ["-".join(pair) for pair in itertools.product(NETWORKS, train.STRATEGIES)]
+RUNS = ["-".join(pair) for pair in itertools.product(NETWORKS, STRATEGIES)]
 
 
 def main(data: str, folder: str) -> None:
@@ -40,7 +42,7 @@ def parameters(folder: Path | str) -> dict[str, bytes]:
 
 
 if __name__ == "__main__":
-    train.figures.draw_training = lambda *_: None
+    figures.draw_training = lambda *_: None
     with spark_context("every strategy"):
         for place, results in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
             main(place, results)

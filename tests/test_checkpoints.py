@@ -19,6 +19,8 @@ from network.sequential import initial_parameters, parameter_names, read
 from results import checkpoints, model_files
 from runtime import storage
 from runtime.command_line import UserError
+from training.optimizers import OPTIMIZERS
+from training.recipes import STRATEGIES
 
 ROOT = Path(train.__file__).parent
 EPOCHS = 5
@@ -53,7 +55,7 @@ def same_end(one: str | Path, other: str | Path) -> bool:
 
 @pytest.mark.parametrize(
     ("strategy", "optimizer"),
-    [*((strategy, "adam") for strategy in train.STRATEGIES)]
+    [*((strategy, "adam") for strategy in STRATEGIES)]
     + [("partitions", "sgd"), ("partitions", "momentum")],
 )
 def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(run, tmp_path, strategy, optimizer):
@@ -82,7 +84,7 @@ def test_the_learning_rate_of_the_bold_driver_is_resumed(run, tmp_path, place):
 @pytest.fixture
 def breaks(monkeypatch):
     """Make the driver's step fail in an epoch, once it was called; returns how to arrange it."""
-    original = train.OPTIMIZERS["sgd"]
+    original = OPTIMIZERS["sgd"]
 
     def in_epoch(number: int, break_down) -> None:
         def step(parameters, gradients, state, learning_rate, epoch):
@@ -90,7 +92,7 @@ def breaks(monkeypatch):
                 break_down()
             return original(parameters, gradients, state, learning_rate, epoch)
 
-        monkeypatch.setitem(train.OPTIMIZERS, "sgd", step)
+        monkeypatch.setitem(OPTIMIZERS, "sgd", step)
 
     yield in_epoch
 
@@ -112,23 +114,6 @@ def test_a_checkpoint_is_saved_every_so_many_epochs(run, breaks, tmp_path, every
         assert f"nothing to resume in {tmp_path}/parts: starting with epoch 1" in said
     assert run(tmp_path / "whole", *words)[0] == 0
     assert same_end(tmp_path / "parts", tmp_path / "whole")
-
-
-@pytest.mark.parametrize(("slowness", "kept"), [(0, [1, 2, 3, 4, 5]), (10, [1])])
-def test_by_default_saving_takes_a_hundredth_of_the_time(
-    spark, small_mnist, tmp_path, monkeypatch, without_figures, slowness, kept
-):
-    now, saved = [0.0], []
-
-    def save(folder, progress, run):
-        saved.append(len(progress.history))
-        now[0] += slowness
-
-    monkeypatch.setattr(checkpoints, "save", save)
-    monkeypatch.setattr(train.time, "perf_counter", lambda: now[0])
-    words = ["--data", small_mnist, "--model-dir", str(tmp_path), "--strategy", "partitions"]
-    assert train.main([*words, "--epochs", "5"]) == 0
-    assert saved == [*kept, 5], "and at the end"
 
 
 def test_the_last_epoch_is_in_the_checkpoint_whatever_its_number(run, tmp_path):
@@ -254,7 +239,7 @@ def test_what_patience_kept_is_of_the_same_run_as_the_last_checkpoint(run, tmp_p
     predict.load_model(str(tmp_path))
     assert capsys.readouterr().err == ""
     progress, _ = checkpoints.load(str(tmp_path))
-    pairs = zip(progress.parameters, progress.state["best"], strict=True)
+    pairs = zip(progress.parameters, progress.best, strict=True)
     assert not all(np.array_equal(last, best) for last, best in pairs), "that proves nothing"
 
 

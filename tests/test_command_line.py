@@ -20,15 +20,17 @@ import data_loader
 import predict
 import train
 from nn_math import initial_parameters
+from results.checkpoints import Progress
 from results.model_files import Epoch
 from runtime.command_line import (
-    Digits,
     UserError,
     counted,
     exit_status,
     number_within,
     whole_number,
 )
+from training import progress
+from training.settings import complete, from_command_line
 
 ROOT = Path(train.__file__).parent
 MAINS = {"train": train.main, "predict": predict.main}
@@ -322,10 +324,11 @@ def test_the_progress_bar_fits_its_terminal_and_tells_cost_and_accuracy(
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
     monkeypatch.setenv("COLUMNS", str(columns))
-    with train.progress_bar(0, 1000, validated) as bar:
+    chosen = complete({"epochs": 1000, "validation": 0.1 * validated})
+    with progress.bar(Progress((), {}, []), chosen) as show:
         for epoch in range(1, 1001):
             validation = (0.345678, 0.765432) if validated else ()
-            train.show_epoch(bar, Epoch(epoch, 0.123456, 0.987654, 100, 1.0, *validation))
+            show(Epoch(epoch, 0.123456, 0.987654, 100, 1.0, *validation))
     lines = terminal.getvalue().rstrip().split("\r")
     assert max(map(len, lines)) < columns
     assert "1000/1000" in lines[-1]
@@ -459,6 +462,4 @@ def test_numbers_are_taken_within_their_bounds_only(low, high, low_allowed, take
     ],
 )
 def test_digits_come_out_ascending_and_once(words, digits):
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--digits", nargs="+", action=Digits)
-    assert parser.parse_args(["--digits", *words.split()]).digits == digits
+    assert from_command_line(["--digits", *words.split()]).digits == digits

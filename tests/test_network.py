@@ -43,6 +43,10 @@ from network.sequential import (
 )
 from runtime.command_line import UserError
 from training import recipes
+from training.optimizers import OPTIMIZERS
+from training.recipes import STRATEGIES
+from training.settings import from_command_line
+from training.verdict import doubts
 
 ROOT = Path(train.__file__).parent
 FLOATS = ("float32", "float64")
@@ -532,7 +536,6 @@ def test_a_bad_network_ends_the_program_with_status_2_before_spark_starts(
         ("--validation 1", "argument --validation: '1' is not a number at least 0"),
         ("--patience 0", "argument --patience: '0' is not a whole number"),
         ("--shift 15", "argument --shift: '15' is more than 14"),
-        ("--slow-momentum 1", "argument --slow-momentum: '1' is not a number"),
         ("--schedule step", "argument --schedule: invalid choice: 'step'"),
     ],
 )
@@ -593,7 +596,7 @@ def test_a_network_explained_has_a_map_forward_and_one_backward_for_each_layer(t
 
 
 def filled(*words: str):
-    return recipes.fill(train.arguments().parse_args(list(words)))
+    return from_command_line(list(words))
 
 
 BY_RECIPE = ["strategy", "optimizer", "schedule", "batch_size", "shift", "epochs", "fraction"]
@@ -601,23 +604,23 @@ BY_RECIPE += ["learning_rate", "validation"]
 
 
 @pytest.mark.parametrize("digits", [["0", "1"], ["all"]])
-@pytest.mark.parametrize("strategy", [None, *train.STRATEGIES])
+@pytest.mark.parametrize("strategy", [None, *STRATEGIES])
 @pytest.mark.parametrize(
     "network", [*recipes.NETWORKS, "dense 9, tanh, dense", "conv 2 5, dense, softmax"]
 )
 def test_every_network_and_strategy_gets_all_settings_and_no_doubt(network, strategy, digits):
     words = ["--network", network, "--digits", *digits]
     words += [] if strategy is None else ["--strategy", strategy]
-    for optimizer in (None, *train.OPTIMIZERS):
+    for optimizer in (None, *OPTIMIZERS):
         chosen = filled(*words, *([] if optimizer is None else ["--optimizer", optimizer]))
         assert all(getattr(chosen, name) is not None for name in BY_RECIPE)
         assert chosen.strategy == (strategy or chosen.strategy)
         assert chosen.optimizer == (optimizer or chosen.optimizer)
         assert chosen.learning_rate > 0
         slow = chosen.strategy != "averaging" and optimizer == "sgd" and digits == ["all"]
-        assert [doubt.split()[1] for doubt in recipes.doubts(chosen)] == ["sgd"] * slow
-        again = recipes.fill(chosen)
-        assert vars(again) == vars(chosen), "what is filled stays as it is"
+        assert [doubt.split()[1] for doubt in doubts(chosen)] == ["sgd"] * slow
+        again = complete({name: value for name, value in vars(chosen).items()})
+        assert again == chosen, "complete settings stay as they are"
 
 
 def test_the_default_is_the_article():
@@ -648,18 +651,18 @@ def test_patience_brings_a_validation_share():
 @pytest.mark.parametrize("strategy", ["maps", "partitions"])
 def test_too_few_steps_for_ten_digits_are_told_with_what_to_type(strategy):
     words = ["--digits", "all", "--strategy", strategy]
-    (doubt,) = recipes.doubts(filled(*words, "--epochs", "5"))
+    (doubt,) = doubts(filled(*words, "--epochs", "5"))
     assert f"--strategy {strategy} takes one step an epoch: 5 steps" in doubt
     instead = re.search("try (--strategy averaging), or (--epochs 50)", doubt)
     for typed in instead.groups():
-        assert recipes.doubts(filled("--digits", "all", "--epochs", "5", *typed.split())) == []
+        assert doubts(filled("--digits", "all", "--epochs", "5", *typed.split())) == []
 
 
 def test_averaging_on_many_partitions_is_told_with_what_to_type():
     words = ["--digits", "all", "--network", "mlp", "--partitions"]
-    (doubt,) = recipes.doubts(filled(*words, "20"))
+    (doubt,) = doubts(filled(*words, "20"))
     assert "on 20 partitions" in doubt and doubt.endswith("(--partitions 2)")
-    assert recipes.doubts(filled(*words, "2")) == recipes.doubts(filled(*words, "8")) == []
+    assert doubts(filled(*words, "2")) == doubts(filled(*words, "8")) == []
 
 
 def test_small_batches_get_a_small_rate_and_very_large_ones_are_doubted():
@@ -667,17 +670,17 @@ def test_small_batches_get_a_small_rate_and_very_large_ones_are_doubted():
     usual = filled(*words[:-1]).learning_rate
     rates = {size: filled(*words, size).learning_rate for size in ("1", "8", "32", "512")}
     assert rates == {"1": usual / 32, "8": usual / 4, "32": usual, "512": usual}
-    (doubt,) = recipes.doubts(filled(*words, "8192"))
+    (doubt,) = doubts(filled(*words, "8192"))
     assert doubt.startswith("--batch-size 8192 leaves a pass only a few steps")
-    assert recipes.doubts(filled(*words, "1")) == recipes.doubts(filled(*words, "1024")) == []
+    assert doubts(filled(*words, "1")) == doubts(filled(*words, "1024")) == []
 
 
 @pytest.mark.parametrize("network", recipes.NETWORKS)
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
-@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_rate_that_diverges_is_told_with_the_one_that_learns(network, strategy, optimizer):
     words = ["--digits", "all", "--network", network]
     words += ["--strategy", strategy, "--optimizer", optimizer]
-    doubt = recipes.doubts(filled(*words, "--learning-rate", "1000"))[-1]
+    doubt = doubts(filled(*words, "--learning-rate", "1000"))[-1]
     usual = re.search(r"--learning-rate 1000 .* without it the rate is ([\d.]+)$", doubt)[1]
     assert float(usual) == filled(*words).learning_rate

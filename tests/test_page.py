@@ -22,6 +22,7 @@ from images import offline_digits, own
 from network.sequential import batch_tuple, initial_parameters, read
 from pictures import page
 from results import model_files
+from results.answers import Answer
 from results.model_files import Epoch, Trained
 from runtime.command_line import UserError
 from runtime.modules import pack
@@ -61,7 +62,7 @@ def moved(parameters, gradients, n, alpha) -> tuple:
 def write(folder, trained, few_images, name="MNIST", alpha=0.1) -> str:
     """network.html with 100 of the few images, and 50 more; returns where it is, as a URL."""
     images = zip(few_images[0].astype("float32") / 255, few_images[1], strict=True)
-    answers = [predict.Answer(x, x[:10], 0.0, int(truth)) for x, truth in images]
+    answers = [Answer(x, x[:10], 0.0, int(truth)) for x, truth in images]
     page.save(str(folder), trained, answers[:100], answers[100:150], name, alpha)
     return (folder / page.PAGE).as_uri()
 

@@ -15,7 +15,10 @@ import predict
 import train
 from network.sequential import initial_parameters, read
 from pictures import figures
+from results import labels
+from results.answers import Answer, first_answers, largest_errors
 from results.model_files import Trained
+from results.scores import metrics, metrics_table
 
 ROOT = Path(predict.__file__).parent
 
@@ -90,10 +93,10 @@ def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, m
     expected = np.zeros((10, 10), int)
     np.add.at(expected, (labels, Y.argmax(axis=1)), 1)
     np.testing.assert_array_equal(confusion, expected)
-    first = predict.first_answers(split, trained, 100)
+    first = first_answers(test_rdd, trained, 100)
     assert [answer.truth for answer in first] == labels[:100].tolist()
     np.testing.assert_allclose([answer.Y for answer in first], Y[:100], rtol=1e-4, atol=1e-6)
-    worst = predict.largest_errors(test_rdd, trained, 15, only_mistakes=True)
+    worst = largest_errors(test_rdd, trained, 15, only_mistakes=True)
     errors = ((Y - np.eye(10)[labels]) ** 2).sum(axis=1) / 2
     wrong = Y.argmax(axis=1) != labels  # a right answer is no mistake, however unsure
     errors, labels = errors[wrong], labels[wrong]
@@ -112,14 +115,14 @@ def test_only_mistakes_are_shown_as_mistakes(spark):
     pairs = [(x[:1], [0, 1]), (x[1:], [1, 0]), (x[1:], [0, 1])]  # right, right, wrong
     test_rdd = spark.parallelize([(image, np.array([y])) for image, y in pairs], 2)
     trained = Trained(network, parameters, [0, 1], [])
-    mistakes = predict.largest_errors(test_rdd, trained, 15, only_mistakes=True)
-    assert len(mistakes) == 1 and len(predict.largest_errors(test_rdd, trained, 15)) == 3
+    mistakes = largest_errors(test_rdd, trained, 15, only_mistakes=True)
+    assert len(mistakes) == 1 and len(largest_errors(test_rdd, trained, 15)) == 3
     assert mistakes[0].truth == 1 and mistakes[0].x[0] == -1
 
 
 def test_scoring_draws_three_figures_that_name_the_data_set(scored):
     assert {"confusion_matrix.png", "predictions.png", "mistakes.png"} <= set(os.listdir(scored))
-    answer = predict.Answer(np.zeros(784), np.array([0.2, 0.9]), 0.1, 0)
+    answer = Answer(np.zeros(784), np.array([0.2, 0.9]), 0.1, 0)
     drawn = (
         figures.confusion_matrix(np.eye(2, dtype=int), ["3", "7"], "MNIST $1"),
         figures.answers([answer], [3, 7], "MNIST $1"),
@@ -220,7 +223,7 @@ def test_outputs_decide_what_is_unsure(
 ):
     Y = np.zeros((1, 10))
     Y[0, [7, 1, 3]] = outputs
-    monkeypatch.setattr(predict, "predict", lambda *_: Y)
+    monkeypatch.setattr(labels, "outputs_of", lambda *_: Y)
     file = draw_test_images(mnist, tmp_path, 1)[0]
     assert predict.main([file, "--model-dir", model, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
@@ -265,9 +268,9 @@ def test_the_table_of_answers_fits_40_columns(model, mnist, tmp_path, capsys, mo
 
 
 def test_the_table_of_scores_fits_40_columns():
-    scores = predict.metrics(np.full((10, 4), 10_000), np.eye(10) * 1000, list("0123456789"))
-    narrow = predict.metrics_table(scores, 40).splitlines()
-    wide = predict.metrics_table(scores).splitlines()
+    scores = metrics(np.full((10, 4), 10_000), np.eye(10) * 1000, list("0123456789"))
+    narrow = metrics_table(scores, 40).splitlines()
+    wide = metrics_table(scores).splitlines()
     assert max(map(len, narrow)) <= 40 < max(map(len, wide)) <= 80
     assert [row.split()[-3:] for row in narrow[1:-1]] == [row.split()[-3:] for row in wide[1:-1]]
 

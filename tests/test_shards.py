@@ -15,6 +15,7 @@ import train
 from images import idx_files
 from runtime.command_line import UserError
 from runtime.spark import spark_context
+from training.recipes import STRATEGIES
 
 NAMES = data_loader.IDX_NAMES["train"]
 SHARDS = 7  # of 600 images: 85 or 86 each
@@ -109,7 +110,7 @@ def test_a_shard_without_any_of_the_digits_is_no_mistake(spark, folder, without_
     after = load(spark, folder, [0, 1], SHARDS + 1)
     assert after.size == before.size
     assert_same(joined(after.blocks), joined(before.blocks))
-    for strategy in train.STRATEGIES:
+    for strategy in STRATEGIES:
         words = ["--data", folder, "--strategy", strategy, "--epochs", 1, "--partitions", 8]
         places = ["--model-dir", folder.parent, "--plots-dir", folder.parent]
         assert train.main([str(word) for word in (*words, *places)]) == 0

@@ -1,6 +1,5 @@
 """The epoch: the chain of maps and the ways beside it, against full-matrix NumPy, on real Spark."""
 
-import argparse
 import csv
 import json
 import math
@@ -19,20 +18,26 @@ import data_loader
 import nn_math
 import train
 from network.sequential import initial_parameters, read
+from pictures import figures
 from results import model_files
-from training import recipes
 from training import sums as in_order
-from training.optimizers import driver_step
+from training.optimizers import OPTIMIZERS
+from training.partitions import partitions_epoch
+from training.recipes import STRATEGIES
+from training.settings import Settings, complete
+from training.steps import driver_step
+from training.strategies import epoch_function
 
 ROOT = Path(train.__file__).parent
 
 
-def settings(**changed) -> argparse.Namespace:
+def settings(**changed) -> Settings:
     """The settings of an epoch on all ten digits: the defaults, and what is changed."""
-    defaults = vars(train.arguments().parse_args(["--digits", "all"]))
-    chosen = recipes.fill(argparse.Namespace(**{**defaults, "hidden": 64, **changed}))
-    chosen.last_rate = chosen.learning_rate
-    return chosen
+    return complete({"digits": range(10), **changed})
+
+
+def epoch_of(settings: Settings, rdd: RDD, parameters, epoch: int) -> nn_math.Sums:
+    return epoch_function(settings, train.maps_epoch)(rdd, parameters, settings, epoch)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ def test_partitions_take_the_same_step_as_the_chain_on_the_same_images(split):
     p = nn_math.initial_parameters(5, 64, 10, "float64")
     everything = settings(fraction=1.0, dtype="float64")
     by_maps = train.maps_epoch(training_rdd(split, "maps"), p, everything, epoch=1)
-    by_blocks = train.STRATEGIES["partitions"].epoch(split.blocks, p, everything, epoch=1)
+    by_blocks = partitions_epoch(split.blocks, p, everything, epoch=1)
     assert by_blocks.n == 600
     assert_close(by_blocks, by_maps)
 
@@ -94,9 +99,7 @@ def test_partitions_take_the_same_step_as_the_chain_on_the_same_images(split):
 def test_partitions_draw_a_new_share_of_every_block_each_epoch(split):
     p = nn_math.initial_parameters(5, 8, 10)
     sizes = [
-        train.STRATEGIES["partitions"]
-        .epoch(split.blocks, p, settings(seed=seed, hidden=8), epoch)
-        .n
+        partitions_epoch(split.blocks, p, settings(seed=seed, hidden=8), epoch).n
         for seed, epoch in ((1, 1), (1, 2), (1, 3), (2, 1))
     ]
     assert len(set(sizes)) > 1
@@ -117,7 +120,7 @@ def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images
         weight_decay=0.01,
     )
     uneven = split.blocks.filter(lambda block: len(block[1]) > 0).coalesce(2)
-    sums = train.STRATEGIES["averaging"].epoch(uneven, p, chosen, epoch=2)
+    sums = epoch_of(chosen, uneven, p, 2)
     expected, images = [0, 0, 0, 0], 0
     for partition, own in enumerate(uneven.glom().collect()):
         W1, B1, W2, B2 = p
@@ -139,7 +142,7 @@ def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images
         expected = [e + own_images * a for e, a in zip(expected, (W1, B1, W2, B2), strict=True)]
         images += own_images
     assert sums.n == images == 600
-    stepped, _ = driver_step(p, nn_math.mean_gradients(sums), {}, chosen, 2)
+    stepped, _ = driver_step(chosen)(p, nn_math.mean_gradients(sums), {}, 0.5, 2)
     for name, got, mean in zip(p._fields, stepped, expected, strict=True):
         np.testing.assert_allclose(got, mean / images, rtol=1e-9, atol=1e-12, err_msg=name)
 
@@ -206,7 +209,7 @@ def test_each_map_hands_on_the_tuple_of_the_design(split, monkeypatch):
     assert widths == [3, 4, 5, 6, 6, 6, 6, 7]
 
 
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_broadcast_is_released_after_the_epoch(split, strategy, monkeypatch):
     broadcasts = []
     original = split.blocks.context.broadcast
@@ -217,7 +220,7 @@ def test_the_broadcast_is_released_after_the_epoch(split, strategy, monkeypatch)
     )
     rdd = training_rdd(split, strategy)
     chosen = settings(hidden=4, strategy=strategy)
-    train.STRATEGIES[strategy].epoch(rdd, nn_math.initial_parameters(1, 4, 10), chosen, 1)
+    epoch_of(chosen, rdd, nn_math.initial_parameters(1, 4, 10), 1)
     assert len(broadcasts) == 1
     assert not os.path.exists(broadcasts[0]._path)
 
@@ -250,7 +253,7 @@ def test_a_short_training_on_mnist_lowers_the_cost_and_learns(spark, mnist, tmp_
 
 def test_a_run_draws_what_training_changed_in_the_hidden_units(run, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(train.figures, "draw_training", lambda *told: drawn.append(told))
+    monkeypatch.setattr(figures, "draw_training", lambda *told: drawn.append(told))
     assert run("--digits", "3", "7", "9", "--hidden", "2", "--epochs", "2", "--seed", "5") == 0
     ((_, trained, before, x, title),) = drawn
     network = read("dense 2, sigmoid, dense 3, sigmoid", 3)
@@ -290,8 +293,8 @@ def test_a_run_leaves_model_history_settings_and_figures(run, tmp_path):
     assert set(os.listdir(tmp_path / "plots")) == figures
 
 
-@pytest.mark.parametrize("strategy", train.STRATEGIES)
-@pytest.mark.parametrize("optimizer", train.OPTIMIZERS)
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_strategy_learns_ten_digits_with_every_optimizer(run, tmp_path, strategy, optimizer):
     words = "--digits all --hidden 16 --epochs 6 --partitions 2 --batch-size 8".split()
     assert run(*words, "--strategy", strategy, "--optimizer", optimizer) == 0
@@ -306,21 +309,21 @@ def test_batches_of_one_image_learn_ten_digits(spark, mnist):
 
 
 def test_an_empty_mini_batch_is_told_plainly(run, capsys):
-    for strategy in train.STRATEGIES:
+    for strategy in STRATEGIES:
         assert run("--fraction", 1e-9, "--strategy", strategy) == 1
         error = capsys.readouterr().err
-        assert "mini-batch of epoch 1 is empty" in error and "--fraction 1e-09" in error
+        assert "a mini-batch is empty" in error and "give a larger --fraction" in error
 
 
 def test_the_bold_driver_speeds_up_and_brakes(run, tmp_path, monkeypatch):
     rates = []
-    original = train.OPTIMIZERS["sgd"]
+    original = OPTIMIZERS["sgd"]
 
     def spied(parameters, gradients, state, learning_rate, epoch):
         rates.append(learning_rate)
         return original(parameters, gradients, state, learning_rate, epoch)
 
-    monkeypatch.setitem(train.OPTIMIZERS, "sgd", spied)
+    monkeypatch.setitem(OPTIMIZERS, "sgd", spied)
     words = "--strategy partitions --bold-driver --epochs 8 --learning-rate 2".split()
     assert run(*words) == 0
     costs = [epoch.cost for epoch in read_history(tmp_path / "model")]

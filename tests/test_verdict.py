@@ -11,7 +11,8 @@ import pytest
 import train
 from results import checkpoints
 from results.model_files import Epoch
-from training import recipes, verdict
+from training import verdict
+from training.settings import from_command_line
 
 ROOT = Path(train.__file__).parent
 
@@ -46,19 +47,17 @@ def test_a_run_that_diverges_ends_in_one_line_without_warnings_of_numpy(small_mn
 @pytest.mark.parametrize("broken", ["cost", "parameters"])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, value):
-    original = train.one_epoch
+    original = train.with_validation
 
-    def diverges_in_the_third(*told):
-        progress = original(*told)
-        if len(progress.history) < 3:
-            return progress
-        if broken == "cost":
-            line = progress.history[-1]._replace(cost=float(value))
-            return progress._replace(history=[*progress.history[:-1], line])
-        progress.parameters[0][0, 0] = value
-        return progress
+    def diverges_in_the_third(epoch, held_out, parameters, settings):
+        line = original(epoch, held_out, parameters, settings)
+        if epoch.epoch == 3 and broken == "cost":
+            return line._replace(cost=float(value))
+        if epoch.epoch == 3:
+            parameters[0][0, 0] = value
+        return line
 
-    monkeypatch.setattr(train, "one_epoch", diverges_in_the_third)
+    monkeypatch.setattr(train, "with_validation", diverges_in_the_third)
     words = "--strategy partitions --checkpoint-every 1 --epochs 4 --learning-rate 0.5"
     status, said, error = run(*words.split())
     assert status == 1 and "epoch 2/4" in said and "epoch 3/4" not in said
@@ -92,8 +91,10 @@ def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, va
 def test_a_run_that_only_guesses_ends_with_what_to_try(run, words, said):
     status, lines, _ = run("--epochs", 6, *words.split())
     assert status == 0
-    assert lines.count("nothing was learnt") == 1
-    assert lines.splitlines()[-1].startswith("note: nothing was learnt: at the end the cost is ")
+    assert lines.count("the network has learned nothing") == 1
+    assert lines.splitlines()[-1].startswith(
+        "note: the network has learned nothing: at the end the cost is "
+    )
     assert f"; try a {said}" in lines.splitlines()[-1]
 
 
@@ -110,7 +111,7 @@ def test_a_run_that_only_guesses_ends_with_what_to_try(run, words, said):
 )
 def test_a_run_that_learns_is_not_told_so(run, words):
     status, said, _ = run(*words.split())
-    assert status == 0 and "nothing was learnt" not in said
+    assert status == 0 and "the network has learned nothing" not in said
 
 
 @pytest.mark.parametrize(
@@ -130,7 +131,7 @@ def test_a_run_that_learns_is_not_told_so(run, words):
 )
 def test_who_guesses_at_no_lower_cost_is_told_another_rate(lines, rate, said, capsys):
     words = ["--learning-rate", str(rate), "--epochs", str(len(lines) or 1)]
-    settings = recipes.fill(train.arguments().parse_args(words))
+    settings = from_command_line(words)
     history = [Epoch(n, *line, 100, 1.0) for n, line in enumerate(lines, 1)]
     verdict.tell_if_stuck(history, settings)
     told = capsys.readouterr().out

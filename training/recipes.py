@@ -22,6 +22,7 @@ NETWORKS = {
 # The least and the most images of a partition, by strategy. A task starts in about 10 ms; an image
 # takes some 100 us in the chain of maps and 4 us in a block.
 IN_PARTITION = {"maps": (1500, 3000), "partitions": (6000, 12000), "averaging": (30000, 30000)}
+STRATEGIES = tuple(IN_PARTITION)
 
 # The article's settings, for digits 0 and 1.
 ARTICLE: dict[str, Any] = {

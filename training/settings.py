@@ -21,7 +21,7 @@ from runtime.command_line import (
 )
 from training import recipes
 from training.optimizers import OPTIMIZERS
-from training.recipes import IN_PARTITION, NETWORKS
+from training.recipes import NETWORKS, STRATEGIES
 
 DATA, NETWORK, TRAINING, RUN = "the data", "the network", "the training", "the run and its results"
 ABOUT = {TRAINING: "The defaults depend on the network, the digits and the strategy."}
@@ -128,7 +128,7 @@ class Settings:
         "how an epoch is computed. maps: the article's chain, image by image; partitions: the same "
         "step, computed from whole blocks of images; averaging: each partition takes many small "
         "steps on its images, and the driver averages the resulting parameters",
-        check=one_of(*IN_PARTITION),
+        check=one_of(*STRATEGIES),
     )
     batch_size: int = option(
         TRAINING, "number of images in each small step of averaging", check=whole_number(1)

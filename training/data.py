@@ -10,7 +10,7 @@ from images.blocks import Block, shifted
 from network.layers import Arrays
 from nn_math import random_stream
 from results.model_files import Epoch
-from runtime.command_line import UserError
+from runtime.command_line import UserError, counted
 from training.partitions import error_of_blocks
 from training.settings import Settings
 
@@ -56,7 +56,8 @@ def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
     blocks = split.blocks.mapPartitionsWithIndex(choose)
     size = blocks.map(lambda block: len(block[1])).sum()
     if size == 0:
-        raise UserError(f"--validation {share:g}: {split.size} images are too few to be divided so")
+        images = counted(split.size, "image")
+        raise UserError(f"--validation {share:g}: of {images}, one part would get none")
     return split._replace(blocks=blocks, size=size)
 
 

@@ -29,7 +29,7 @@ from runtime.command_line import (
     number_within,
     whole_number,
 )
-from training import progress
+from training import progress, run
 from training.settings import complete, from_command_line
 
 ROOT = Path(train.__file__).parent
@@ -162,7 +162,7 @@ def test_a_file_in_the_place_of_the_data_folder_is_named(refusal, folder, script
 def test_a_place_that_cannot_be_written_is_found_out_before_spark_starts(
     folder, tmp_path, option, monkeypatch, capsys
 ):
-    monkeypatch.setattr(train, "spark_context", None)
+    monkeypatch.setattr(run, "spark_context", None)
     place = folder / "t10k-labels-idx1-ubyte" / "deeper"
     places = {"--data": folder, "--model-dir": tmp_path / "m", "--plots-dir": tmp_path / "p"}
     words = itertools.chain.from_iterable((places | {option: place}).items())

@@ -93,7 +93,7 @@ def test_a_run_that_only_guesses_ends_with_what_to_try(run, words, said):
     assert status == 0
     assert lines.count("the network has learned nothing") == 1
     assert lines.splitlines()[-1].startswith(
-        "note: the network has learned nothing: at the end the cost is "
+        "note: the network has learned nothing: the last cost is "
     )
     assert f"; try a {said}" in lines.splitlines()[-1]
 

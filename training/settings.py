@@ -53,7 +53,8 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
     def check(text: str) -> str:
         if text not in allowed:
-            raise argparse.ArgumentTypeError(f"{text!r} is not one of: {', '.join(allowed)}")
+            choices = ", ".join(allowed)
+            raise argparse.ArgumentTypeError(f"invalid choice: {text!r} (choose from {choices})")
         return text
 
     return check
@@ -68,7 +69,7 @@ def digits_of(text: str) -> list[int]:
         if word not in list("0123456789"):
             raise argparse.ArgumentTypeError(f"{word!r} is not a digit from 0 to 9")
     if len(set(words)) < 2:
-        raise argparse.ArgumentTypeError("needs at least two different digits")
+        raise argparse.ArgumentTypeError("give at least two different digits")
     return sorted({int(word) for word in words})
 
 
@@ -267,7 +268,7 @@ def checked(name: str, value: Any) -> Any:
     try:
         return FIELDS[name].metadata["check"](str(value))
     except argparse.ArgumentTypeError as error:
-        raise UserError(f"{flag_of(name)} {error}") from None
+        raise UserError(f"argument {flag_of(name)}: {error}") from None
 
 
 def flag_of(name: str) -> str:

@@ -1,15 +1,15 @@
 """The mathematics of the article: a 784-64-2 sigmoid network, its error and its gradients.
 
-Pure NumPy; knows no Spark. Every function takes n rows at once, n >= 1: the article's chain of maps
-calls it with one image, the faster ways with whole blocks. Symbols are the article's:
+Pure NumPy; knows no Spark. Functions of rows take n rows, n >= 1: the article's chain of maps calls
+them with one image, the faster strategies with whole blocks. Symbols are the article's:
 
     x, X   image(s) (n, 784), pixels in [0, 1]       y*     label(s), one-hot (n, k)
     H^, H  hidden layer before and after sigmoid     Y^, Y  output layer before and after sigmoid
     E      error, 1/2 * sum over outputs of (Y - y*)^2
     dA     the derivative of E by A, for A one of W1, B1, W2, B2
 
-In names, H^ is `H_hat` and y* is `y_true`. Sums over the n rows are part of the functions, so that
-one image and a block of them give the same kind of tuple.
+In names, H^ is `H_hat` and y* is `y_true`. E, Acc and the gradients of weights are sums over the n
+rows, so that an image and a block of images give the same kind of tuple.
 """
 
 import operator
@@ -28,7 +28,7 @@ class Parameters(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """What a mini-batch adds up to; the gradients are dW1, dB1, dW2, dB2 (and on, if deeper)."""
+    """The sums over a mini-batch; the gradients are dW1, dB1, dW2, dB2, and so on if deeper."""
 
     E: float
     gradients: tuple[np.ndarray, ...]
@@ -39,19 +39,19 @@ class Sums(NamedTuple):
 def as_sums(summed: tuple) -> Sums:
     """The tuple after map 8, (E, dB2, dW2, dB1, dW1, Acc, 1), summed over the mini-batch.
 
-    The maps compute the gradients backwards; here they stand in the order of their parameters.
+    The maps compute the gradients backwards; here they are in the order of the parameters.
     """
     E, *backwards, Acc, n = summed
     return Sums(E, tuple(reversed(backwards)), Acc, n)
 
 
 def random_stream(seed: int, *key: int) -> np.random.Generator:
-    """The random numbers of (seed, key), such as (seed, epoch, partition): always the same ones."""
+    """The random numbers of (seed, key), such as (seed, epoch, partition): always the same."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def sample_seed(seed: int, epoch: int) -> int:
-    """What `.sample` takes to draw the mini-batch of an epoch."""
+    """The seed with which `.sample` draws the mini-batch of an epoch."""
     return int(random_stream(seed, epoch).integers(2**31))
 
 
@@ -64,20 +64,20 @@ def initial_parameters(
     return Parameters(*(rng.uniform(-0.5, 0.5, shape).astype(dtype) for shape in shapes))
 
 
-# exp(-z) is finite down to these; below them sigmoid(z) is 0 to within 1e-38 (1e-308).
-_LOWEST = {np.dtype(np.float32): -88.0, np.dtype(np.float64): -709.0}
-
-
+@np.errstate(over="ignore")  # where exp(-z) overflows to infinity, sigmoid(z) is 0
 def sigmoid(z: np.ndarray) -> np.ndarray:
-    """1 / (1 + exp(-z)), element by element; no overflow for any finite z."""
-    z = np.asarray(z)
-    return 1 / (1 + np.exp(-np.maximum(z, _LOWEST.get(z.dtype, -709.0))))
+    """1 / (1 + exp(-z)), element by element."""
+    return 1 / (1 + np.exp(-z))
+
+
+def sigmoid_prime_of(a: np.ndarray) -> np.ndarray:
+    """sigmoid'(z) = a (1 - a), element by element, where a = sigmoid(z) is known already."""
+    return a * (1 - a)
 
 
 def sigmoid_prime(z: np.ndarray) -> np.ndarray:
     """sigmoid'(z) = sigmoid(z) (1 - sigmoid(z)), element by element."""
-    a = sigmoid(z)
-    return a * (1 - a)
+    return sigmoid_prime_of(sigmoid(z))
 
 
 def affine(a: np.ndarray, W: np.ndarray, B: np.ndarray) -> np.ndarray:
@@ -92,19 +92,18 @@ def squared_error(Y: np.ndarray, y_true: np.ndarray) -> float:
 
 
 def correct(Y: np.ndarray, y_true: np.ndarray) -> int:
-    """Acc: in how many of the n rows argmax(Y) = argmax(y*)."""
+    """Acc: the number of the n rows where argmax(Y) = argmax(y*)."""
     return int(np.count_nonzero(Y.argmax(axis=1) == y_true.argmax(axis=1)))
 
 
-def output_error(
-    Y_hat: np.ndarray, Y: np.ndarray, y_true: np.ndarray
-) -> tuple[float, np.ndarray, int]:
-    """E, dB2, Acc (map 5); dB2 = (Y - y*) * sigmoid'(Y^) has a row for each image (n, k)."""
-    return squared_error(Y, y_true), (Y - y_true) * sigmoid_prime(Y_hat), correct(Y, y_true)
+def output_error(Y: np.ndarray, y_true: np.ndarray) -> tuple[float, np.ndarray, int]:
+    """E, dB2, Acc (map 5). dB2 = (Y - y*) * sigmoid'(Y^) has a row for each image (n, k)."""
+    dB2 = (Y - y_true) * sigmoid_prime_of(Y)
+    return squared_error(Y, y_true), dB2, correct(Y, y_true)
 
 
 def input_delta(dB: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """dB W^T: the derivative by what came into a dense layer. dB (n, j), W (i, j) -> (n, i)."""
+    """dB W^T: the derivative of E by a dense layer's input. dB (n, j), W (i, j) -> (n, i)."""
     return dB @ W.T
 
 
@@ -118,20 +117,20 @@ def weight_gradient(a: np.ndarray, delta: np.ndarray) -> np.ndarray:
 
     a (n, i), delta (n, j) -> (i, j).
     """
-    return np.dot(a.T, delta)  # of one row eight times as fast as `@`
+    return np.dot(a.T, delta)  # for one row several times as fast as `@`
 
 
 def bias_gradient(delta: np.ndarray) -> np.ndarray:
-    """dB, summed over the rows; that of one image is its row itself. delta (n, j) -> (1, j)."""
+    """dB, summed over the rows; for one image it is the row itself. delta (n, j) -> (1, j)."""
     if len(delta) == 1:
         return delta
     return delta.sum(axis=0, keepdims=True)
 
 
 def add(total: tuple, more: tuple) -> tuple:
-    """The reduce: adds element by element, into the arrays of `total`, which it changes.
+    """The reduce: adds `more` to `total`, element by element. It changes the arrays of `total`.
 
-    New arrays for each image would be 0.2 MB to take and to give back, every 0.1 ms.
+    New arrays would cost an allocation of 0.2 MB for each image, every 0.1 ms.
     """
     return tuple(operator.iadd(a, b) for a, b in zip(total, more, strict=True))
 
@@ -142,7 +141,7 @@ def mean_gradients(sums: Sums) -> tuple[np.ndarray, ...]:
 
 
 def count_outcomes(Y: np.ndarray, y_true: np.ndarray) -> np.ndarray:
-    """TP, FP, FN, TN of each class over n rows (k, 4); predicted where the output rounds to 1."""
+    """TP, FP, FN, TN of each class (k, 4) over n rows; a class is predicted if it rounds to 1."""
     predicted, actual = np.rint(Y) == 1, y_true == 1
     pairs = (actual & predicted, ~actual & predicted, actual & ~predicted, ~actual & ~predicted)
     return np.stack([np.count_nonzero(pair, axis=0) for pair in pairs], axis=1)

@@ -50,7 +50,7 @@ def maps_epoch(train_rdd: RDD, parameters: tuple, settings: Settings, epoch: int
             .map(each(lambda x, H_hat, H, Y_hat, y:       # 4: Y = sigmoid(Y^)
                 (x, H_hat, H, Y_hat, nn_math.sigmoid(Y_hat), y)))
             .map(each(lambda x, H_hat, H, Y_hat, Y, y:    # 5: E, dB2 = (Y - y*) * sigmoid'(Y^), Acc
-                (x, H_hat, H, *nn_math.output_error(Y_hat, Y, y))))
+                (x, H_hat, H, *nn_math.output_error(Y, y))))
             .map(each(lambda x, H_hat, H, E, dB2, Acc:    # 6: dW2 = H^T dB2, H transposed
                 (x, H_hat, E, dB2, nn_math.weight_gradient(H, dB2), Acc)))
             .map(each(lambda x, H_hat, E, dB2, dW2, Acc:  # 7: dB1 = (dB2 W2^T) * sigmoid'(H^)

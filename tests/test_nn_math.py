@@ -164,7 +164,7 @@ def test_the_maps_on_one_image_give_the_bits_of_all_layers_at_once(dtype):
     H = sigmoid(H_hat)
     Y_hat = affine(H, W2, B2)
     Y = sigmoid(Y_hat)
-    E, dB2, Acc = output_error(Y_hat, Y, y_true)
+    E, dB2, Acc = output_error(Y, y_true)
     dB1 = hidden_delta(dB2, W2, H_hat)
     by_maps = E, dB2, weight_gradient(H, dB2), dB1, weight_gradient(X, dB1), Acc, 1
     for mine, theirs in zip(by_maps, all_maps(X, y_true, parameters), strict=True):

@@ -8,11 +8,6 @@ confusion_matrix.png, predictions.png, mistakes.png and network.html, a page to 
 inside the network; `--show` writes plots/inputs.png.
 """
 
-if __name__ == "__main__":  # until main begins: the imports below take a second
-    from runtime import ctrl_c
-
-    ctrl_c.ends_the_program()
-
 import argparse
 import json
 import os
@@ -61,7 +56,7 @@ def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     """
     from runtime.spark import broadcast
 
-    network, shared = trained.network, broadcast(test_rdd.context, trained.parameters)
+    network = trained.network
 
     def outcomes(pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         x, y_true = pair
@@ -70,10 +65,8 @@ def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
         confusion[y_true.argmax(), Y.argmax()] = 1
         return count_outcomes(Y, y_true), confusion
 
-    try:
+    with broadcast(test_rdd.context, trained.parameters) as shared:
         return test_rdd.map(outcomes).reduce(lambda a, b: (a[0] + b[0], a[1] + b[1]))
-    finally:
-        shared.destroy()
 
 
 def answer_to(network: Network, parameters: Arrays, pair: tuple[np.ndarray, np.ndarray]) -> Answer:
@@ -98,14 +91,12 @@ def largest_errors(
     """The answers, or the wrong ones, of the largest error E, the largest first."""
     from runtime.spark import broadcast
 
-    network, shared = trained.network, broadcast(test_rdd.context, trained.parameters)
-    try:
+    network = trained.network
+    with broadcast(test_rdd.context, trained.parameters) as shared:
         answers = test_rdd.map(lambda pair: answer_to(network, shared.value, pair))
         if only_mistakes:
             answers = answers.filter(lambda answer: answer.Y.argmax() != answer.truth)
         return answers.takeOrdered(count, key=lambda answer: -answer.E)
-    finally:
-        shared.destroy()
 
 
 def save_page(

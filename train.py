@@ -8,11 +8,6 @@ checkpoint.npz, from which --resume goes on) and plots/ (cost.png, accuracy.png,
 `predict.py` then scores the test set.
 """
 
-if __name__ == "__main__":  # until main begins: the imports below take a second
-    from runtime import ctrl_c
-
-    ctrl_c.ends_the_program()
-
 import argparse
 import copy
 import math
@@ -77,32 +72,29 @@ def maps_epoch(
     map 8, summed over the mini-batch. Raises ValueError if the mini-batch is empty.
     """
     mini_batch = train_rdd.sample(False, settings.fraction, sample_seed(settings.seed, epoch))
-    p = broadcast(train_rdd.context, Parameters(*parameters))
-    # fmt: off
-    gradients = (
-        mini_batch
-        .map(each(lambda x, y:                        # 1: H^ = x W1 + B1
-            (x, affine(x, p.value.W1, p.value.B1), y)))
-        .map(each(lambda x, H_hat, y:                 # 2: H = sigmoid(H^)
-            (x, H_hat, sigmoid(H_hat), y)))
-        .map(each(lambda x, H_hat, H, y:              # 3: Y^ = H W2 + B2
-            (x, H_hat, H, affine(H, p.value.W2, p.value.B2), y)))
-        .map(each(lambda x, H_hat, H, Y_hat, y:       # 4: Y = sigmoid(Y^)
-            (x, H_hat, H, Y_hat, sigmoid(Y_hat), y)))
-        .map(each(lambda x, H_hat, H, Y_hat, Y, y:    # 5: E, dB2 = (Y - y*) * sigmoid'(Y^), Acc
-            (x, H_hat, H, *output_error(Y_hat, Y, y))))
-        .map(each(lambda x, H_hat, H, E, dB2, Acc:    # 6: dW2 = H^T dB2, H transposed
-            (x, H_hat, E, dB2, weight_gradient(H, dB2), Acc)))
-        .map(each(lambda x, H_hat, E, dB2, dW2, Acc:  # 7: dB1 = (dB2 W2^T) * sigmoid'(H^)
-            (x, E, dB2, dW2, hidden_delta(dB2, p.value.W2, H_hat), Acc)))
-        .map(each(lambda x, E, dB2, dW2, dB1, Acc:    # 8: dW1 = x^T dB1, x transposed
-            (E, dB2, dW2, dB1, weight_gradient(x, dB1), Acc, 1)))
-    )  # (E, dB2, dW2, dB1, dW1, Acc, 1) of each image
-    # fmt: on
-    try:
+    with broadcast(train_rdd.context, Parameters(*parameters)) as p:
+        # fmt: off
+        gradients = (
+            mini_batch
+            .map(each(lambda x, y:                        # 1: H^ = x W1 + B1
+                (x, affine(x, p.value.W1, p.value.B1), y)))
+            .map(each(lambda x, H_hat, y:                 # 2: H = sigmoid(H^)
+                (x, H_hat, sigmoid(H_hat), y)))
+            .map(each(lambda x, H_hat, H, y:              # 3: Y^ = H W2 + B2
+                (x, H_hat, H, affine(H, p.value.W2, p.value.B2), y)))
+            .map(each(lambda x, H_hat, H, Y_hat, y:       # 4: Y = sigmoid(Y^)
+                (x, H_hat, H, Y_hat, sigmoid(Y_hat), y)))
+            .map(each(lambda x, H_hat, H, Y_hat, Y, y:    # 5: E, dB2 = (Y - y*) sigmoid'(Y^), Acc
+                (x, H_hat, H, *output_error(Y_hat, Y, y))))
+            .map(each(lambda x, H_hat, H, E, dB2, Acc:    # 6: dW2 = H^T dB2, H transposed
+                (x, H_hat, E, dB2, weight_gradient(H, dB2), Acc)))
+            .map(each(lambda x, H_hat, E, dB2, dW2, Acc:  # 7: dB1 = (dB2 W2^T) * sigmoid'(H^)
+                (x, E, dB2, dW2, hidden_delta(dB2, p.value.W2, H_hat), Acc)))
+            .map(each(lambda x, E, dB2, dW2, dB1, Acc:    # 8: dW1 = x^T dB1, x transposed
+                (E, dB2, dW2, dB1, weight_gradient(x, dB1), Acc, 1)))
+        )  # (E, dB2, dW2, dB1, dW1, Acc, 1) of each image
+        # fmt: on
         return as_sums(gradients.reduce(add))
-    finally:
-        p.destroy()
 
 
 def each(function: Callable) -> Callable:

@@ -28,7 +28,6 @@ def averaging_epoch(
     gradient: theta - (sum of these) / n is then the mean of the theta_p, weighted by images. E and
     Acc are those of each image when it was met. Raises ValueError if --fraction leaves no image.
     """
-    p = broadcast(blocks.context, parameters)
     network, outputs = network_of(settings), len(settings.digits)
     step = OPTIMIZERS[settings.optimizer]
     first_rate, last_rate = settings.learning_rate, settings.last_rate
@@ -55,7 +54,5 @@ def averaging_epoch(
             ways = [met * (start - end) for start, end in zip(p.value, theta, strict=True)]
             yield partition, (error, *reversed(ways), right, met)
 
-    try:
+    with broadcast(blocks.context, parameters) as p:
         return as_sums(sum_in_order(blocks.mapPartitionsWithIndex(learn)))
-    finally:
-        p.destroy()

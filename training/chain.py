@@ -35,17 +35,14 @@ def chain_epoch(
 ) -> Sums:
     """An epoch by the chain; train_rdd holds pairs (x, y*). Raises ValueError if none is drawn."""
     network = network_of(settings)
-    own = broadcast(train_rdd.context, by_layer(network, parameters))
     key = (settings.seed, epoch) if leaves_to_chance(network) else None
     gradients = train_rdd.sample(False, settings.fraction, sample_seed(settings.seed, epoch))
-    for place in range(len(network)):
-        gradients = gradients.map(forward_map(network, own, place, key))
-    for place in backward_places(network):
-        gradients = gradients.map(backward_map(network, own, place))
-    try:
+    with broadcast(train_rdd.context, by_layer(network, parameters)) as own:
+        for place in range(len(network)):
+            gradients = gradients.map(forward_map(network, own, place, key))
+        for place in backward_places(network):
+            gradients = gradients.map(backward_map(network, own, place))
         return as_sums(gradients.reduce(add))
-    finally:
-        own.destroy()
 
 
 def forward_map(

@@ -22,7 +22,6 @@ def partitions_epoch(
     blocks: RDD, parameters: Arrays, settings: argparse.Namespace, epoch: int
 ) -> Sums:
     """The sums over the mini-batch of `epoch`. Raises ValueError if the mini-batch is empty."""
-    p = broadcast(blocks.context, parameters)
     network, outputs, seed = network_of(settings), len(settings.digits), settings.seed
 
     def drawn_sums(partition: int, own: Iterable[Block]) -> Iterator[tuple]:
@@ -33,10 +32,8 @@ def partitions_epoch(
                 X, y_true = as_rows(images[drawn], labels[drawn], outputs, settings.dtype)
                 yield batch_tuple(network, p.value, X, y_true, key)
 
-    try:
+    with broadcast(blocks.context, parameters) as p:
         return as_sums(sum_of_partitions(blocks, drawn_sums))
-    finally:
-        p.destroy()
 
 
 def sum_of_partitions(blocks: RDD, tuples_of_partition) -> tuple:
@@ -57,7 +54,6 @@ def error_of_blocks(
     blocks: RDD, parameters: Arrays, settings: argparse.Namespace
 ) -> tuple[float, float]:
     """Cost and accuracy on images that are not trained on: the mean of E, the share of Acc."""
-    p = broadcast(blocks.context, parameters)
     network, outputs = network_of(settings), len(settings.digits)
 
     def errors(partition: int, own: Iterable[Block]) -> Iterator[tuple]:
@@ -65,8 +61,6 @@ def error_of_blocks(
             if len(block[1]):
                 yield error_tuple(network, p.value, *as_rows(*block, outputs, settings.dtype))
 
-    try:
+    with broadcast(blocks.context, parameters) as p:
         E, Acc, n = sum_of_partitions(blocks, errors)
-    finally:
-        p.destroy()
     return E / n, Acc / n

@@ -8,11 +8,6 @@ labels uint8 (m,)); `image_label_pairs` makes the article's RDD of them, one (im
 each image. A training set in shards is read by the executors themselves (see shards).
 """
 
-if __name__ == "__main__":  # until main begins: the imports below take a second
-    from runtime import ctrl_c
-
-    ctrl_c.ends_the_program()
-
 import argparse
 import contextlib
 import math
@@ -38,7 +33,7 @@ from runtime.command_line import (
     exit_status,
     whole_number,
 )
-from runtime.spark import lasting_broadcast, spark_context
+from runtime.spark import send_to_executors, spark_context
 
 DEFAULT_FOLDER = Path("data/mnist")
 CLASSES = "classes.txt"  # a name a line, for data other than digits
@@ -156,7 +151,7 @@ def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, part
     They travel as a broadcast, once. The elements of `parallelize` would travel with every task of
     every epoch, as its lineage, although the blocks are cached.
     """
-    shipped, count = lasting_broadcast(spark, (images, labels)), len(images)
+    shipped, count = send_to_executors(spark, (images, labels)), len(images)
 
     def own_share(partition: int) -> Iterator[Block]:
         share = slice(count * partition // partitions, count * (partition + 1) // partitions)

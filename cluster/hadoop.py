@@ -20,9 +20,8 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from cluster.processes import PROJECT, SPARK_HOME, started, submit_command, wait_until_said
-from runtime import modules
+from runtime import java, modules
 from runtime.command_line import UserError
-from runtime.spark import find_java
 
 KEPT = PROJECT / ".hadoop"
 # What a container's Python has to have: numpy everywhere, the others where the driver runs.
@@ -132,7 +131,7 @@ def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
 
     Raises UserError if Java or Maven is missing, or if a server does not start.
     """
-    find_java()
+    java.find()
     fetch_jars()
     packed_environment()
     with contextlib.ExitStack() as running:

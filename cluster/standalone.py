@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cluster.processes import LOOPBACK, SPARK_HOME, Host, started, wait_until_said
-from runtime.spark import find_java
+from runtime import java
 
 PROPERTIES = """\
 spark.authenticate true
@@ -41,7 +41,7 @@ def standalone_cluster(
     Their logs and their work go into `folder`. With `hosts`, the master runs on the first and a
     worker on each of the others. Raises UserError if one does not start.
     """
-    find_java()
+    java.find()
     master_host, *worker_hosts = hosts or [LOOPBACK] * (workers + 1)
     properties = folder / "spark.properties"
     properties.touch(mode=0o600, exist_ok=False)

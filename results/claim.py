@@ -1,20 +1,23 @@
 """Who writes in a model folder: one run at a time, the one that claimed it last.
 
 running.json names that run and holds a token of it. A run reads it again before each of its writes,
-and stops where it finds another: one that was cut off and taken for dead does no harm when it comes
-back. That needs no lock, which Hadoop's file systems do not have.
+and stops where it finds another token. So --resume may take over from a run that was cut off.
+
+In a local folder a run also holds the lock of a file, until its process ends, however that ends:
+the next run then knows whether this one still runs. Hadoop's file systems have no locks.
 """
 
 import contextlib
 import json
 import os
+import re
 import secrets
 import socket
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any, NamedTuple
+
+from filelock import FileLock, Timeout
 
 from runtime import storage
 from runtime.command_line import UserError
@@ -50,7 +53,7 @@ def held(folder: str, resumed: bool) -> Iterator[Claim]:
     """
     was_there = storage.exists(folder)
     other = _parse(_read(folder))
-    alive = False if other is None else _lives(other)
+    alive = False if other is None else _lives(folder, other)
     if other is not None and alive is not False:
         if not resumed:
             raise UserError(_refusal(folder, other, alive))
@@ -61,18 +64,67 @@ def held(folder: str, resumed: bool) -> Iterator[Claim]:
         )
     if alive is False:
         _sweep(folder)
-    since = datetime.now().astimezone().isoformat(" ", "seconds")
-    said = {**_this_process(), "since": since, "token": secrets.token_hex(16)}
-    claim = Claim(folder, (json.dumps(said, indent=2) + "\n").encode())
-    storage.write(storage.join(folder, RUNNING), claim.content)
+    run = {
+        "host": socket.gethostname(),
+        "process": os.getpid(),
+        "since": datetime.now().astimezone().isoformat(" ", "seconds"),
+        "token": secrets.token_hex(16),
+    }
+    claim = Claim(folder, (json.dumps(run, indent=2) + "\n").encode())
+    storage.check_writable(folder)
+    lock = _lock(folder, run)
     try:
+        storage.write(storage.join(folder, RUNNING), claim.content)
         yield claim
     finally:
-        # Whatever is left here is that of a dead run, which is in nobody's way.
+        # Where another run has taken over, running.json is no longer ours to delete.
         with contextlib.suppress(UserError):
             storage.delete(storage.join(claim.own_folder(), RUNNING))
+        with contextlib.suppress(UserError):
+            if lock is not None:
+                storage.delete(lock.lock_file)
+                lock.release()
             if not was_there and not storage.names(folder):
                 storage.delete(folder)
+
+
+def _lock(folder: str, run: dict[str, Any]) -> FileLock | None:
+    """The lock of a run in a local folder. None if there are no locks, which a note then says."""
+    if storage.is_uri(folder):
+        return None
+    lock = FileLock(_lock_file(folder, run))
+    try:
+        os.makedirs(folder, exist_ok=True)
+        lock.acquire(blocking=False)
+    except (OSError, NotImplementedError) as error:
+        print(
+            f"note: {folder} cannot be locked ({error}); if this run is killed, the next one asks "
+            f"you to delete {storage.join(folder, RUNNING)}",
+            flush=True,
+        )
+        return None
+    return lock
+
+
+def _lock_file(folder: str, run: dict[str, Any]) -> str:
+    """The file that a run locks; by its name an unfinished one, so `_sweep` deletes it."""
+    return storage.join(folder, f"{RUNNING}.{run['token'][:8]}.tmp")
+
+
+def _lives(folder: str, run: dict[str, Any]) -> bool | None:
+    """Whether a run's process is still there; None where that cannot be seen from here."""
+    place = _lock_file(folder, run)
+    if storage.is_uri(folder) or not os.path.exists(place):
+        return None
+    try:
+        with FileLock(place, timeout=0):
+            pass
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):  # a file of another account, or no locks here
+        return None
+    # On a network mount, the locks of another machine may not be seen from this one.
+    return False if run["host"] == socket.gethostname() else None
 
 
 def _sweep(folder: str) -> None:
@@ -92,6 +144,8 @@ def _parse(content: bytes | None) -> dict[str, Any] | None:
     try:
         said = json.loads(content or b"")
         told = f"{said['host']} {said['process']:d} {said['since']}"
+        if re.fullmatch("[0-9a-f]{32}", said["token"]) is None:
+            return None
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return said if told.isprintable() else None
@@ -112,43 +166,3 @@ def _refusal(folder: str, other: dict[str, Any], alive: bool | None) -> str:
         f"{socket.gethostname()}; if it has ended, delete {storage.join(folder, RUNNING)}, or go "
         "on where it was with --resume; else name another --model-dir"
     )
-
-
-def _lives(run: dict[str, Any]) -> bool | None:
-    """Whether a run's process is still there; None where that cannot be seen from here."""
-    here = _this_process()
-    if run["host"] != here["host"]:
-        return None
-    if run.get("boot") != here["boot"]:
-        return False
-    if run.get("namespace") != here["namespace"]:
-        return None
-    if run["process"] == here["process"]:
-        return False  # there is no other run in this process: it is an earlier one's claim
-    if not run.get("started"):
-        return None
-    return _started(run["process"]) == run["started"]
-
-
-def _this_process() -> dict[str, Any]:
-    """What tells this process from all others, on all machines, of all times."""
-    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), "/proc/self/ns/pid"
-    return {
-        "host": socket.gethostname(),
-        "boot": boot.read_text().strip() if boot.exists() else "",
-        "namespace": os.readlink(namespace) if os.path.lexists(namespace) else "",
-        "process": os.getpid(),
-        "started": _started(os.getpid()),
-    }
-
-
-def _started(process: int) -> str:
-    """When a process of this machine was started, as its system says it; empty if it has ended."""
-    with contextlib.suppress(OSError):
-        if not os.path.exists("/proc/self/stat"):
-            ps = subprocess.run(["ps", "-o", "lstart=", "-p", str(process)], capture_output=True)
-            return " ".join(ps.stdout.decode(errors="replace").split())
-        # After the name, in brackets, which may hold anything: state, ..., start time.
-        state, *others = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-        return "" if state in "ZX" else others[18]
-    return ""

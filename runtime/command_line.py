@@ -4,12 +4,9 @@ import argparse
 import functools
 import math
 import os
-import signal
 import sys
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec
-
-from runtime import ctrl_c
 
 
 class UserError(Exception):
@@ -22,36 +19,31 @@ DATA_HELP = (
 )
 
 P = ParamSpec("P")
-STATUS_OF_CLOSED_PIPE = 141  # as the shell says of a program that writing to one has ended
+# The exit statuses of a shell for a program that SIGINT or SIGPIPE has ended.
+STATUS_OF_CTRL_C, STATUS_OF_CLOSED_PIPE = 130, 141
 
 
 def exit_status(main: Callable[P, int]) -> Callable[P, int]:
-    """Wrap main(argv) so that it returns its own status, or says in a line why it could not.
+    """Wrap main(argv): its failures print one line to stderr and return an exit status.
 
-    1 where it went wrong, 130 after Ctrl-C, 141 where nobody reads any more what it prints, as in
-    `train.py | head -3`. Unusable arguments leave through argparse, with one line and status 2.
+    1 for an error, 130 after Ctrl-C, 141 if the reader of the output has gone, as in
+    `train.py | head -3`. Unusable arguments end in argparse, with one line and status 2.
     """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **named: P.kwargs) -> int:
-        outside = signal.getsignal(signal.SIGINT)
-        if outside is ctrl_c.end_at_once:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
-            return _told_in_a_line(functools.partial(main, *args, **named))
+            return _in_one_line(functools.partial(main, *args, **named))
         except BrokenPipeError:
             devnull = os.open(os.devnull, os.O_WRONLY)
-            for stream in (sys.stdout, sys.stderr):  # Python writes what is left when it ends
+            for stream in (sys.stdout, sys.stderr):  # Python flushes them once more at its end
                 os.dup2(devnull, stream.fileno())
             return STATUS_OF_CLOSED_PIPE
-        finally:
-            if outside is ctrl_c.end_at_once:
-                signal.signal(signal.SIGINT, ctrl_c.end_at_once)
 
     return wrapped
 
 
-def _told_in_a_line(main: Callable[[], int]) -> int:
+def _in_one_line(main: Callable[[], int]) -> int:
     try:
         return main()
     except UserError as error:
@@ -61,10 +53,10 @@ def _told_in_a_line(main: Callable[[], int]) -> int:
         print(f"error: not enough memory for this: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(ctrl_c.SAID, file=sys.stderr)
-        return ctrl_c.STATUS
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return STATUS_OF_CTRL_C
     finally:
-        print(end="", flush=True)  # so that a closed pipe is noticed here
+        print(end="", flush=True)  # a closed pipe raises here
 
 
 def help_text(action: argparse.Action) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from photographs import CONDITIONS, picture_of
 from PIL import Image, ImageDraw, ImageFilter
 
 from images.own import read_digit
-from photographs import CONDITIONS, picture_of
 from runtime.command_line import UserError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -2,28 +2,25 @@
 
     python data_loader.py shard SRC DST --shards 64     splits a training set for many executors
 
-The driver reads the IDX files and ships compact uint8 arrays; each partition takes its slice, and
-the executors turn it into rows. What Spark keeps in memory are blocks, (images uint8 (m, 784),
-labels uint8 (m,)); `image_label_pairs` makes the article's RDD of them, one (image, label) pair for
-each image. A training set in shards is read by the executors themselves (see shards).
+The driver reads the IDX files and sends compact uint8 arrays to the executors. Each partition takes
+its share. Spark keeps blocks in memory: (images uint8 (m, 784), labels uint8 (m,)).
+`image_label_pairs` makes the article's RDD of them: one (image, label) pair for each image. A
+training set in shards is read by the executors themselves (see images/shards.py).
 """
 
 import argparse
 import contextlib
 import math
-import os
-import shutil
 import sys
-import textwrap
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from pyspark import RDD, SparkContext
 
-from images import download, idx_files, offline_digits, shards
+from images import idx_files, shards, sources
 from images.blocks import Block, as_rows, select_digits, split_into_blocks
+from images.sources import IDX_NAMES, find_data, read_part
 from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
@@ -35,14 +32,6 @@ from runtime.command_line import (
 )
 from runtime.spark import send_to_executors, spark_context
 
-DEFAULT_FOLDER = Path("data/mnist")
-CLASSES = "classes.txt"  # a name a line, for data other than digits
-LONGEST_NAME = 24
-IDX_NAMES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-
 
 class Split(NamedTuple):
     """The training or the test set: its cached blocks, its size, and what it was read from."""
@@ -53,34 +42,7 @@ class Split(NamedTuple):
     name: str
     place: str
     sha256: dict[str, str]
-    classes: tuple[str, ...] = ()  # what the digits stand for, where classes.txt says so
-
-
-def find_data(data: str | None) -> str:
-    """The place to read from: a folder, a URI, or "offline" for the offline digits.
-
-    `data` is such a place, or "mnist", or None to search: data/mnist, else MNIST is fetched into
-    it, else, with a notice, the offline digits serve. Raises UserError if there is no such place,
-    or if "mnist" cannot be had.
-    """
-    if data not in (None, "mnist"):
-        # A URI can be looked at only once Spark runs: `load` says what is missing there.
-        if not (data == "offline" or storage.is_uri(data)):
-            _refuse_file(data)
-            if not storage.exists(data):
-                raise UserError(
-                    f"--data {data}: no such folder; it should hold MNIST's four IDX files"
-                )
-        return data
-    try:
-        if any(_find_file(str(DEFAULT_FOLDER), name) is None for name in download.SHA256):
-            download.download_mnist(DEFAULT_FOLDER)
-        return str(DEFAULT_FOLDER)
-    except UserError as error:
-        if data == "mnist":
-            raise
-        print(_offline_notice(error), flush=True)
-        return "offline"
+    classes: tuple[str, ...] = ()  # the names of the digits, from classes.txt
 
 
 def load(
@@ -91,65 +53,39 @@ def load(
     partitions: int | None = None,
     in_partition: tuple[int, int] = (1500, 3000),
 ) -> Split:
-    """The blocks of one part ("train" or "test") of the data at a place, cached by Spark.
+    """One part ("train" or "test") of the data at a place, as blocks that Spark keeps in memory.
 
-    in_partition: the least and the most images of one, where no number of partitions is given.
-    Only the digits asked for; a label in a block is the position of its digit in `digits`. The
-    executors read a part in shards, the driver a whole one. Raises UserError if a file is missing
-    or broken, or if a digit does not occur.
+    It holds only images of `digits`; a label is the position of its digit there. partitions: how
+    many; if None, each gets from in_partition[0] to in_partition[1] images. Raises UserError if a
+    file is missing or broken, or if a digit does not occur.
     """
-    classes: tuple[str, ...] = ()
-    if place == "offline":
-        images, labels = offline_digits.draw_part(part, digits)
-        hashes: dict[str, str] = {}
-        name = offline_digits.NAME
+    classes = sources.names_of(place, digits)
+    found = sources.find_shards(place, part)
+    if found:
+        name, unit = place, "shards"
+        counts = shards.count_digits(spark, place, IDX_NAMES[part], found)
     else:
-        _refuse_file(place)
-        classes = _classes_of(place, digits)
-        found = shards.find(place, IDX_NAMES[part])
-        if found:
-            split = _load_shards(spark, place, part, found, digits, partitions, in_partition)
-            return split._replace(classes=classes)
-        images, labels, hashes = read_part(place, part)
-        is_mnist = all(download.SHA256.get(file) == sha for file, sha in hashes.items())
-        name = "MNIST" if is_mnist else place
-    _check_digits(np.bincount(labels, minlength=10), digits, f"the {part} set of {name}")
-    images, labels = select_digits(images, labels, digits)
-    partitions = partitions or default_partitions(len(images), *in_partition)
-    if partitions > len(images):
-        raise UserError(f"--partitions {partitions}: the {part} set has only {len(images)} images")
-    blocks = distribute(spark, images, labels, partitions)
-    return Split(blocks, len(images), tuple(digits), name, place, hashes, classes)
-
-
-def _load_shards(
-    spark: SparkContext,
-    place: str,
-    part: str,
-    found: dict[shards.Key, str],
-    digits: Sequence[int],
-    partitions: int | None,
-    in_partition: tuple[int, int],
-) -> Split:
-    names = IDX_NAMES[part]
-    for name in names:
-        if _find_file(place, name) is not None:
-            raise UserError(f"{place}: {name} is there as a whole and in shards; keep one of them")
-    counts = shards.count_digits(spark, place, names, found)
-    _check_digits(counts.sum(axis=0), digits, f"the {part} set of {place}")
-    images = int(counts[:, list(digits)].sum())
-    if partitions is not None and partitions > len(counts):
-        raise UserError(f"--partitions {partitions}: the {part} set has only {len(counts)} shards")
-    partitions = partitions or min(len(counts), default_partitions(images, *in_partition))
-    blocks, hashes = shards.read(spark, place, names, found, digits, partitions)
-    return Split(blocks, images, tuple(digits), place, place, hashes)
+        images, labels, sha256 = read_part(place, part, digits)
+        name, unit = sources.name_of(place, sha256), "images"
+        counts = np.bincount(labels, minlength=10)[np.newaxis]
+    sources.check_counts(counts.sum(axis=0), digits, f"the {part} set of {name}")
+    size = int(counts[:, list(digits)].sum())
+    most = len(counts) if found else size
+    if partitions is not None and partitions > most:
+        raise UserError(f"--partitions {partitions}: the {part} set has only {most} {unit}")
+    partitions = partitions or min(most, default_partitions(size, *in_partition))
+    if found:
+        blocks, sha256 = shards.read(spark, place, IDX_NAMES[part], found, digits, partitions)
+    else:
+        blocks = distribute(spark, *select_digits(images, labels, digits), partitions)
+    return Split(blocks, size, tuple(digits), name, place, sha256, classes)
 
 
 def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, partitions: int) -> RDD:
     """The images in equal shares, in order, as an RDD of blocks that Spark keeps in memory.
 
-    They travel as a broadcast, once. The elements of `parallelize` would travel with every task of
-    every epoch, as its lineage, although the blocks are cached.
+    They travel once, as a broadcast. Elements of `parallelize` are part of the RDD's lineage: they
+    would travel with every task of every epoch, although the blocks are cached.
     """
     shipped, count = send_to_executors(spark, (images, labels)), len(images)
 
@@ -163,8 +99,8 @@ def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, part
 def default_partitions(images: int, least: int = 1500, most: int = 3000) -> int:
     """A number of partitions that depends on the number of images, never on the machine.
 
-    Up to 8, so that a laptop's cores are used, of at least `least` images; then as few as hold at
-    most `most` images each, so that a task does enough to be worth its start.
+    Up to 8 of at least `least` images, so that a laptop's cores are used. More images give more
+    partitions, of at most `most` images each: few large tasks cost less than many small ones.
     """
     return max(1, min(8, images // least), math.ceil(images / most))
 
@@ -178,80 +114,6 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
         return ((X[i : i + 1], y_true[i : i + 1]) for i in range(len(X)))
 
     return split.blocks.flatMap(pairs)
-
-
-def read_part(place: str, part: str) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Images (n, 784), labels (n,) and the SHA-256 of the unpacked content of both files."""
-    images_file, labels_file = (_read_file(place, name) for name in IDX_NAMES[part])
-    images, labels = idx_files.read_pair(images_file, labels_file)
-    contents = zip(IDX_NAMES[part], (images, labels), strict=True)
-    return images, labels, {name: idx_files.sha256(values) for name, values in contents}
-
-
-def read_classes(place: str) -> list[str]:
-    """The names of the labels 0 to 9, from classes.txt at a place; [] if there is none.
-
-    Raises UserError unless the file is ten lines with a name of its own in each.
-    """
-    file = storage.join(place, CLASSES)
-    if place == "offline" or not storage.exists(file):
-        return []
-    text = storage.read(file).decode("utf-8-sig", errors="replace")
-    names = [line.strip() for line in text.splitlines()]
-    fitting = [name for name in names if name.isprintable() and 0 < len(name) <= LONGEST_NAME]
-    if len(names) != 10 or len(set(fitting)) != 10:
-        raise UserError(
-            f"{file}: it names the labels 0 to 9 in ten lines, each another name of at most "
-            f"{LONGEST_NAME} letters; {counted(len(set(fitting)), 'such name')} in "
-            f"{counted(len(names), 'line')}"
-        )
-    return names
-
-
-def _classes_of(place: str, digits: Sequence[int]) -> tuple[str, ...]:
-    names = read_classes(place)
-    return tuple(names[digit] for digit in digits) if names else ()
-
-
-def _read_file(folder: str, name: str) -> tuple[str, bytes]:
-    """The place and the content of an IDX file in a folder, gzipped or not."""
-    file = _find_file(folder, name)
-    if file is None:
-        raise UserError(
-            f"{folder}: {name} (or {name}.gz) is missing; a data folder holds "
-            f"{', '.join(download.SHA256)}, gzipped or not"
-        )
-    return file, storage.read(file)
-
-
-def _refuse_file(place: str) -> None:
-    if storage.is_file(place):
-        folder = os.path.dirname(place) or "."
-        raise UserError(f"--data {place}: a file; name the folder that it lies in, {folder}")
-
-
-def _find_file(folder: str, name: str) -> str | None:
-    """The place of an IDX file in a folder, gzipped or not; None if it is not there."""
-    present = storage.names(folder)
-    for candidate in (name, f"{name}.gz"):
-        if candidate in present:
-            return storage.join(folder, candidate)
-    return None
-
-
-def _check_digits(counts: np.ndarray, digits: Sequence[int], where: str) -> None:
-    for digit in digits:
-        if counts[digit] == 0:
-            raise UserError(f"digit {digit} does not occur in {where}; see --digits")
-
-
-def _offline_notice(reason: UserError) -> str:
-    width = min(98, shutil.get_terminal_size().columns)
-    texts = "NOT MNIST: this run uses digits drawn from fonts; MNIST is not here.", str(reason)
-    inside = textwrap.TextWrapper(width - 3, break_on_hyphens=False)
-    lines = [line for text in texts for line in inside.wrap(text)]
-    frame = "!" * width
-    return "\n".join([frame, *(f"!! {line}" for line in lines), frame])
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -276,23 +138,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.ExitStack() as running:
         if storage.is_uri(source) or storage.is_uri(target):
             running.enter_context(spark_context("shard"))
-        if any(name.startswith(tuple(download.SHA256)) for name in storage.names(target)):
+        whole = [name for names in IDX_NAMES.values() for name in names]
+        if any(name.startswith(tuple(whole)) for name in storage.names(target)):
             raise UserError(f"{target}: holds files of a data set already; name an empty folder")
-        sets, classes = {}, read_classes(source)
-        for part in IDX_NAMES:
-            if source == "offline":
-                sets[part] = offline_digits.draw_part(part, range(10))
-            else:
-                sets[part] = read_part(source, part)[:2]
-        images = len(sets["train"][0])
-        if options.shards > images:
-            raise UserError(f"--shards {options.shards}: there are only {images} training images")
-        for name, values in zip(IDX_NAMES["test"], sets["test"], strict=True):
+        classes = sources.read_classes(source)
+        images, labels, _ = read_part(source, "train")
+        if options.shards > len(images):
+            raise UserError(
+                f"--shards {options.shards}: there are only {len(images)} training images"
+            )
+        for name, values in zip(IDX_NAMES["test"], read_part(source, "test")[:2], strict=True):
             storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
         if classes:
-            storage.write(storage.join(target, CLASSES), "\n".join(classes).encode())
-        shards.write(target, IDX_NAMES["train"], *sets["train"], options.shards)
-    size = f"{counted(images, 'training image')} in {counted(options.shards, 'shard')}"
+            storage.write(storage.join(target, sources.CLASSES), "\n".join(classes).encode())
+        shards.write(target, IDX_NAMES["train"], images, labels, options.shards)
+    size = f"{counted(len(images), 'training image')} in {counted(options.shards, 'shard')}"
     print(f"wrote {target}: {size}, the test set")
     return 0
 

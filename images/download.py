@@ -3,18 +3,13 @@
 import contextlib
 import gzip
 import hashlib
-import http.client
 import os
-import queue
 import threading
-import time
-import urllib.error
+import urllib.parse
 import urllib.request
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-
-from tqdm import tqdm
 
 from runtime.command_line import UserError
 
@@ -22,7 +17,7 @@ MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
 )
-# Of the uncompressed content: a mirror may have compressed a file again.
+# Of the uncompressed content, because a mirror may have compressed a file again.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -31,19 +26,15 @@ SHA256 = {
 }
 # Bytes, uncompressed, in the same order.
 SIZES = dict(zip(SHA256, (47_040_016, 60_008, 7_840_016, 10_008), strict=True))
-BLOCK = 1 << 16  # bytes read at once, and what gzip may add to content that does not compress
-SLOWEST = 20_000  # bytes per second that a mirror must keep up
-
-
-class MirrorError(Exception):
-    """What a mirror did wrong, in a few words."""
+SLOWEST = 20_000  # bytes per second; a slower mirror is given up
+MOST = 50_000_000  # bytes that a mirror may send for one file
 
 
 def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS, timeout: float = 10.0) -> None:
     """Fetch the four .gz files into folder, except those that are there with the right content.
 
-    timeout: seconds after which a network without any answer is given up; each mirror has its
-    share. Raises UserError where no mirror serves a file, or the folder cannot be written.
+    timeout: seconds to wait for all mirrors together if none answers. Raises UserError if no mirror
+    serves a file, or if the folder cannot be written.
     """
     patience = timeout / len(mirrors)
     folder_is_new = not os.path.exists(folder)
@@ -53,7 +44,7 @@ def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS, timeout: floa
             archive = folder / f"{name}.gz"
             if not archive.is_file() or _fault(archive, name):
                 served = _fetch(archive, mirrors, patience)
-                # The mirror that served goes first from now on: a dead one is waited for once.
+                # Ask this mirror first from now on, so that a dead one costs its time only once.
                 mirrors = [served, *(mirror for mirror in mirrors if mirror != served)]
     except OSError as error:
         raise UserError(
@@ -61,106 +52,101 @@ def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS, timeout: floa
             "or name the folder that holds its four files with --data FOLDER"
         ) from error
     finally:
-        if folder_is_new:  # left empty, it would pass for a folder with data
+        if folder_is_new:  # an empty one would look like a folder with data
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
 
 def _fetch(archive: Path, mirrors: Sequence[str], patience: float) -> str:
     """Put one file in its place, and return the mirror that served it."""
-    # The process id keeps two runs that download at once apart.
+    # The process id keeps the files of two downloads at the same time apart.
     part = archive.with_name(f"{archive.name}.{os.getpid()}.part")
     failures = []
+    print(f"downloading {archive}", flush=True)
     for mirror in mirrors:
         try:
-            _download(f"{mirror.rstrip('/')}/{archive.name}", part, archive.stem, patience)
-            part.replace(archive)
-            return mirror
-        except MirrorError as error:
-            failures.append(f"{mirror} {error}")
+            fault = _download(f"{mirror.rstrip('/')}/{archive.name}", part, patience)
+            fault = fault or _fault(part, archive.stem)
+            if fault is None:
+                part.replace(archive)
+                return mirror
         finally:
             part.unlink(missing_ok=True)
+        failures.append(f"{_source(mirror)} {fault}")
     raise UserError(
         f"no mirror serves {archive.name}: {'; '.join(failures)}. Bring MNIST's four .gz files "
         f"into {archive.parent}, or name the folder that holds them with --data FOLDER"
     )
 
 
-def _download(url: str, part: Path, name: str, patience: float) -> None:
-    """Write what a mirror sends to part; MirrorError unless it holds MNIST's file `name`."""
-    with (
-        part.open("wb") as file,
-        tqdm(desc=f"{name}.gz", unit="B", unit_scale=True, disable=None) as bar,
-    ):
-        for block in _blocks(url, SIZES[name] + BLOCK, patience, bar):
-            file.write(block)
-            bar.update(len(block))
-    if fault := _fault(part, name):
-        raise MirrorError(f"sent {fault}")
+def _download(url: str, part: Path, patience: float) -> str | None:
+    """Write what a mirror sends to part. Returns what went wrong, or None.
 
-
-def _blocks(url: str, limit: int, patience: float, bar: tqdm) -> Iterator[bytes]:
-    """Yield what url sends, at most limit bytes; MirrorError where it fails or is too slow.
-
-    Each byte extends the wait by 1/SLOWEST of a second, up to patience seconds from now.
-    A thread receives, as the time-out of urlopen bounds each address and each read but neither
-    their sum nor the look-up of the host's name.
+    pooch bounds each wait for bytes, but neither their sum nor the look-up of the mirror's name. So
+    it runs in a thread, and this one looks at the size of the file every `patience` seconds.
     """
-    arrived: queue.SimpleQueue[bytes | Exception] = queue.SimpleQueue()
-    abandoned = threading.Event()
+    from pooch import HTTPDownloader  # here, because it takes time, and only a download needs it
+
+    as_it_is = {"Accept-Encoding": "identity"}
+    fetch = HTTPDownloader(progressbar=os.isatty(2), timeout=2 * patience, headers=as_it_is)
+    errors: list[Exception] = []
 
     def receive() -> None:
         try:
-            with urllib.request.urlopen(url, timeout=patience) as response:
-                bar.total = response.length
-                while not abandoned.is_set():
-                    arrived.put(block := response.read1(BLOCK))
-                    if not block:
-                        break
-        except Exception as error:  # whatever it is, it must reach the thread that waits
-            arrived.put(error)
+            fetch(url, file, None)
+        except Exception as error:  # of requests, urllib3, http.client or our own file
+            errors.append(error.with_traceback(None))  # which would keep the connection open
 
-    if not url.startswith(("http://", "https://")):
-        raise MirrorError("is not an http or https address")
-    threading.Thread(target=receive, daemon=True).start()
-    received, deadline = 0, time.monotonic() + patience
-    try:
-        while block := arrived.get(timeout=max(0.0, deadline - time.monotonic())):
-            if isinstance(block, Exception):
-                raise MirrorError(_reason(block)) from block
-            received += len(block)
-            if received > limit:
-                raise MirrorError(f"sent more than {limit} bytes")
-            deadline = min(deadline + len(block) / SLOWEST, time.monotonic() + patience)
-            yield block
-    except queue.Empty:
-        slow = f"fell below {SLOWEST} bytes a second" if received else "did not answer"
-        raise MirrorError(f"{slow} for {patience:g} s") from None
-    finally:
-        abandoned.set()
+    with part.open("wb") as file:
+        receiver = threading.Thread(target=receive, daemon=True)
+        receiver.start()
+        before = 0
+        receiver.join(patience)
+        while receiver.is_alive():
+            received, before = file.tell() - before, file.tell()
+            if before > MOST:
+                return f"sent more than {MOST:,} bytes"
+            if received < SLOWEST * patience:
+                return f"sent only {received:,} bytes in {patience:g} s"
+            receiver.join(patience)
+    if not errors:
+        return None
+    if isinstance(errors[0], OSError) and not hasattr(errors[0], "response"):
+        raise errors[0]  # about our file: requests wraps those about the network
+    return _reason(errors[0])
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """Why a mirror could not be read, in a few words."""
-    if isinstance(error, urllib.error.HTTPError):
-        return f"answered HTTP {error.code}"
-    if isinstance(error, http.client.HTTPException):
-        return f"broke HTTP's rules ({type(error).__name__})"
-    cause = error.reason if isinstance(error, urllib.error.URLError) else error
-    return f"failed ({getattr(cause, 'strerror', None) or cause})"
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"answered HTTP {response.status_code}"
+    while error.__context__ is not None:  # requests and urllib3 wrap the real reason
+        error = error.__context__
+    text = getattr(error, "strerror", None) or str(error)
+    if not text.isprintable():
+        text = type(error).__name__
+    return f"failed ({text[:100]})"
+
+
+def _source(mirror: str) -> str:
+    """Where the answer comes from: the mirror, or the proxy that is set in the environment."""
+    parts = urllib.parse.urlsplit(mirror)
+    proxies = urllib.request.getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
+        return mirror
+    address = proxy.rpartition("//")[2].rpartition("@")[2]  # without a password
+    return f"the proxy {address} ({parts.scheme}_proxy), asked for {mirror},"
 
 
 def _fault(archive: Path, name: str) -> str | None:
-    """What is wrong with the content of a .gz file, None where it is MNIST's file `name`.
-
-    Reading ends one byte beyond the size of MNIST's file, however much the archive holds.
-    """
-    digest, left = hashlib.sha256(), SIZES[name] + 1
+    """What is wrong with the content of a .gz file, or None if it is MNIST's file `name`."""
     try:
         with gzip.open(archive) as content:
-            while block := content.read(min(BLOCK, left)):
-                digest.update(block)
-                left -= len(block)
+            found = content.read(SIZES[name] + 1)  # no more, however much the archive holds
     except (EOFError, gzip.BadGzipFile, zlib.error):
-        return "no gzip file, or one that is cut short or damaged"
-    return None if digest.hexdigest() == SHA256[name] else "content with the wrong SHA-256"
+        return "sent no gzip file, or one that is cut short or damaged"
+    if hashlib.sha256(found).hexdigest() == SHA256[name]:
+        return None
+    return "sent content with the wrong SHA-256"

@@ -4,61 +4,99 @@ An IDX file is a header of big-endian 32-bit numbers (a magic number, then each 
 by the values, one byte each. Source: the page of the MNIST database (LeCun, Cortes, Burges).
 """
 
+import contextlib
 import gzip
 import hashlib
 import io
 import math
 import struct
 import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from images.files import kind_of
 from runtime.command_line import UserError
 
-IMAGES_MAGIC, LABELS_MAGIC = 2051, 2049
 SIDE = 28
-# A gzip file can unpack to a thousand times its size. MNIST unpacks to five times; this is the
-# most that is believed, beside a constant that lets small files of few different values pass.
+MOST_BYTES = 2**30  # of values; more are read a shard at a time, by the executors
+# A gzip file can unpack to a thousand times its size. MNIST unpacks to five times. A file that
+# promises more than this ratio is refused; the allowance is for small files of few values.
 MOST_UNPACKED_RATIO, UNPACKED_ALLOWANCE = 100, 2**26
 
 
-def read_images(content: bytes, name: str) -> np.ndarray:
+class Kind(NamedTuple):
+    """What the values of an IDX file are: its magic number, their name and the shape of one."""
+
+    magic: int
+    name: str
+    shape: tuple[int, ...]
+
+
+IMAGES, LABELS = Kind(2051, "images", (SIDE, SIDE)), Kind(2049, "labels", ())
+Source = bytes | BinaryIO  # what a file holds, or the open file
+
+
+def read_images(source: Source, name: str) -> np.ndarray:
     """The images of an IDX file, gzipped or not: uint8 (n, 784).
 
     Raises UserError, with `name` in it, for anything but whole 28x28 images.
     """
-    values = _read_idx(content, name, IMAGES_MAGIC, "images", (SIDE, SIDE))
-    return values.reshape(-1, SIDE * SIDE)
+    return _read(source, name, IMAGES)
 
 
-def read_labels(content: bytes, name: str) -> np.ndarray:
-    """The labels of an IDX file, gzipped or not: uint8 (n,), each 0 to 9.
-
-    Raises UserError, with `name` in it, for anything else.
-    """
-    labels = _read_idx(content, name, LABELS_MAGIC, "labels", ())
-    if labels.max() > 9:
-        where = int(np.argmax(labels > 9))
-        raise UserError(f"{name}: label {where} is {labels[where]}; labels are the digits 0 to 9")
-    return labels
+def read_labels(source: Source, name: str) -> np.ndarray:
+    """The labels of an IDX file, gzipped or not: uint8 (n,). Raises UserError, with `name`."""
+    return _read(source, name, LABELS)
 
 
 def read_pair(
-    images_file: tuple[str, bytes], labels_file: tuple[str, bytes]
+    images_file: tuple[str, Source], labels_file: tuple[str, Source]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images and the labels of two files, each (name, content), that belong together.
+    """The images and the labels of two files, each (name, source), that belong together.
 
     Raises UserError, with a name, if one of them is not as above or if their counts differ.
     """
-    (images_name, images_content), (labels_name, labels_content) = images_file, labels_file
-    images = read_images(images_content, images_name)
-    labels = read_labels(labels_content, labels_name)
-    if len(images) != len(labels):
+    (images_name, images_source), (labels_name, labels_source) = images_file, labels_file
+    images = read_images(images_source, images_name)
+    labels = read_labels(labels_source, labels_name)
+    check_pair(len(images), images_name, len(labels), labels_name)
+    return images, labels
+
+
+def check_pair(images: int, images_name: str, labels: int, labels_name: str) -> None:
+    """Raise UserError if two files hold different numbers of images and labels."""
+    if images != labels:
         raise UserError(
-            f"{images_name}: {len(images)} images but {len(labels)} labels in {labels_name}; "
+            f"{images_name}: {images} images but {labels} labels in {labels_name}; "
             "the two files do not belong together"
         )
-    return images, labels
+
+
+def stream(source: Source, name: str, kind: Kind, rows: int) -> Iterator[np.ndarray]:
+    """The values in pieces of at most so many rows: images (n, 784) or labels (n,).
+
+    Raises UserError, if need be after the last piece, when the file turns out to be too long.
+    """
+    size_of_one = math.prod(kind.shape)
+    with _damage_told(name):
+        unpacked, count = _open(source, name, kind)
+        for start in range(0, count, rows):
+            size = min(rows, count - start) * size_of_one
+            values = _read_at_most(unpacked, size)
+            if len(values) < size:
+                raise UserError(_wrong_size(name, "is cut off", count, kind))
+            piece = np.frombuffer(values, np.uint8)
+            yield piece.reshape(-1, size_of_one) if kind.shape else piece
+        if unpacked.read(1):  # which makes gzip check its CRC, too
+            raise UserError(_wrong_size(name, "is too long", count, kind))
+
+
+def count_values(source: Source, name: str, kind: Kind) -> int:
+    """How many images or labels the header of a file promises. Raises UserError."""
+    with _damage_told(name):
+        return _open(source, name, kind)[1]
 
 
 def encode(values: np.ndarray) -> bytes:
@@ -80,48 +118,67 @@ def sha256(values: np.ndarray) -> str:
 
 def _header(values: np.ndarray) -> bytes:
     if values.ndim == 2:
-        return struct.pack(">4I", IMAGES_MAGIC, len(values), SIDE, SIDE)
-    return struct.pack(">2I", LABELS_MAGIC, len(values))
+        return struct.pack(">4I", IMAGES.magic, len(values), SIDE, SIDE)
+    return struct.pack(">2I", LABELS.magic, len(values))
 
 
-def _read_idx(
-    content: bytes, name: str, magic: int, kind: str, shape: tuple[int, ...]
-) -> np.ndarray:
-    """The values of an IDX file as one flat uint8 array; `shape` is what each of them must have."""
-    packed = content[:2] == b"\x1f\x8b"
-    file = gzip.GzipFile(fileobj=io.BytesIO(content)) if packed else io.BytesIO(content)
+def _read(source: Source, name: str, kind: Kind) -> np.ndarray:
+    count = count_values(source, name, kind)
+    if count * math.prod(kind.shape) > MOST_BYTES:
+        raise UserError(
+            f"{name}: {count:,} {kind.name} are too many to be read at once; split them with "
+            "`data_loader.py shard`"
+        )
+    (values,) = stream(source, name, kind, count)
+    return values
+
+
+def _open(source: Source, name: str, kind: Kind) -> tuple[gzip.GzipFile | BinaryIO, int]:
+    """The unpacked file behind its header, and how many values the header promises.
+
+    Raises UserError for a header of another kind of file, or one that cannot be true.
+    """
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    stored = file.seek(0, io.SEEK_END)
+    file.seek(0)
+    packed = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    unpacked = gzip.GzipFile(fileobj=file) if packed else file
+    header_size = 4 * (2 + len(kind.shape))
+    header = unpacked.read(header_size)
+    if header[:4] != struct.pack(">I", kind.magic):
+        found = kind_of(header + unpacked.read(512), " in a gzip file" if packed else "")
+        raise UserError(f"{name}: it should be an IDX file of {kind.name}, but is {found}")
+    if len(header) < header_size:
+        raise UserError(f"{name}: ends inside its header; fetch the file again")
+    count, *dimensions = struct.unpack(f">{header_size // 4 - 1}I", header[4:])
+    if tuple(dimensions) != kind.shape:
+        these, those = ("x".join(map(str, sides)) for sides in (dimensions, kind.shape))
+        raise UserError(f"{name}: {kind.name} are {these}; this network reads {those}")
+    size = count * math.prod(kind.shape)
+    if size == 0:
+        raise UserError(f"{name}: holds no {kind.name}")
+    if packed and size > stored * MOST_UNPACKED_RATIO + UNPACKED_ALLOWANCE:
+        raise UserError(f"{name}: {stored:,} bytes claim to unpack to {size:,}; not believed")
+    if not packed and stored - header_size != size:
+        state = "is cut off" if stored - header_size < size else "is too long"
+        raise UserError(_wrong_size(name, state, count, kind))
+    return unpacked, count
+
+
+@contextlib.contextmanager
+def _damage_told(name: str) -> Iterator[None]:
     try:
-        header_size = 4 * (2 + len(shape))
-        header = file.read(header_size)
-        if len(header) < header_size:
-            raise UserError(f"{name}: ends inside its header; fetch the file again")
-        found, count, *dimensions = struct.unpack(f">{header_size // 4}I", header)
-        if found != magic:
-            raise UserError(
-                f"{name}: magic number {found} where an IDX file of {kind} has {magic}; "
-                "is this the right file?"
-            )
-        if tuple(dimensions) != shape:
-            these, those = ("x".join(map(str, sides)) for sides in (dimensions, shape))
-            raise UserError(f"{name}: {kind} are {these}; this network reads {those}")
-        size = count * math.prod(shape)
-        if size == 0:
-            raise UserError(f"{name}: holds no {kind}")
-        if packed and size > len(content) * MOST_UNPACKED_RATIO + UNPACKED_ALLOWANCE:
-            raise UserError(
-                f"{name}: {len(content):,} bytes claim to unpack to {size:,}; not believed"
-            )
-        # One byte more than promised: finds what is too long, and makes gzip check its CRC.
-        values = _read_at_most(file, size + 1)
+        yield
     except (EOFError, OSError, zlib.error) as error:
         raise UserError(f"{name}: damaged gzip file ({error}); fetch it again") from None
-    if len(values) != size:
-        state = "is cut off" if len(values) < size else "is too long"
-        raise UserError(f"{name}: {state}: its header promises {count:,} {kind}; fetch it again")
-    return np.frombuffer(values, np.uint8)
 
 
-def _read_at_most(file: io.BufferedIOBase, size: int) -> bytearray:
+def _wrong_size(name: str, state: str, count: int, kind: Kind) -> str:
+    return f"{name}: {state}: its header promises {count:,} {kind.name}; fetch it again"
+
+
+def _read_at_most(file: gzip.GzipFile | BinaryIO, size: int) -> bytearray:
     """So many bytes, or all there are; takes memory for those that are there, not for `size`."""
     values = bytearray()
     while more := file.read(min(size - len(values), 2**18)):

@@ -1,15 +1,15 @@
-"""Digits for a machine without a network: 0 to 9 from matplotlib's own fonts, drawn on the spot.
+"""Digits for a machine without a network: 0 to 9, drawn from matplotlib's own fonts.
 
-Every picture is a glyph that chance has shifted, turned, slanted, squeezed, thickened or thinned
-and blurred, in the shapes and counts of MNIST. They are not MNIST and are never called so.
+An image is a glyph that is shifted, turned, slanted, squeezed, thickened or thinned and blurred at
+random. Sizes and counts are those of MNIST, but no message or figure calls these images MNIST.
 
-A glyph is kept as its signed distance field: how far each point lies inside (above 0) or outside
-(below 0) the edge of the ink. To move the zero line is to thicken the stroke, and the width of the
-ramp from black to white across it is the blur.
+A glyph is stored as its signed distance field: how far each point is inside the ink (above 0) or
+outside (below 0). Adding a constant to the field thickens the stroke. The width of the ramp from
+black to white across its zero line is the blur.
 
-The same seed gives the same bits on every machine with the same versions, so what follows keeps to
-whole numbers and the exactly rounded + - * / and square root: the last bit of a sine, of a matrix
-product or of a sum of floats depends on the processor.
+The same seed gives the same bits on every machine with the same versions. So this module uses only
+whole numbers and + - * / and square root, which round exactly. The last bit of a sine, a matrix
+product or a sum of many floats depends on the processor.
 """
 
 import functools
@@ -19,6 +19,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
+from scipy.ndimage import distance_transform_edt
 
 NAME = "offline digits (not MNIST)"
 
@@ -59,26 +60,20 @@ def glyph(face: str, digit: int) -> np.ndarray:
     return np.roll(ink, to_middle, axis=(0, 1))
 
 
-def distance_to(points: np.ndarray) -> np.ndarray:
-    """Distance from each grid point to the nearest of `points`: (glyphs, GRID, GRID) from bool.
-
-    The exact transform takes one axis at a time: the least d(j)^2 + (i - j)^2 over all j, twice
-    (Felzenszwalb and Huttenlocher, "Distance Transforms of Sampled Functions").
-    """
-    i = np.arange(GRID, dtype=np.int16)
-    gaps = (i[:, None] - i) ** 2
-    squares = np.where(points, 0, GRID**2).astype(np.int16)
-    for _axis in range(2):
-        squares = (squares[:, :, None, :] + gaps).min(axis=-1).swapaxes(1, 2)
-    return np.sqrt(squares, dtype=np.float32)
-
-
 @functools.cache
 def distance_fields(digit: int) -> np.ndarray:
-    """Signed distance to the edge of a digit's ink in each face, in pixels: (faces, GRID, GRID)."""
-    ink = np.stack([glyph(face, digit) for face in FACES])
+    """Signed distance to the edge of a digit's ink in each face: (faces, GRID, GRID), in pixels."""
+    return np.stack([signed_distance(glyph(face, digit)) for face in FACES])
+
+
+def signed_distance(ink: np.ndarray) -> np.ndarray:
+    """How far each point is inside the ink (above 0) or outside (below 0): float32, in pixels.
+
+    scipy takes the square root of whole numbers here, which is exact to the last bit everywhere.
+    """
+    inside, outside = (distance_transform_edt(where).astype(np.float32) for where in (ink, ~ink))
     # The edge runs half-way between a point of ink and its neighbour: half a step off either way.
-    return (distance_to(~ink) - distance_to(ink) + 0.5 - ink) / FINE
+    return (inside - outside + 0.5 - ink) / FINE
 
 
 def depth_at(fields: np.ndarray, face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:

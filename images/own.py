@@ -1,16 +1,16 @@
-"""A person's own image of a digit, brought into the shape that the network saw in training.
+"""Your own image of a digit, in the form that the network saw in training.
 
-The last steps are those by which MNIST itself was made from scanned forms: a digit is scaled, with
-its proportions kept and its edges anti-aliased, until it fits a box of 20x20 pixels, and is laid
-into 28x28 pixels so that its centre of mass is in the middle (Y. LeCun, C. Cortes and C. J. C.
-Burges, "The MNIST database of handwritten digits", http://yann.lecun.com/exdb/mnist/).
+The last steps are those by which MNIST was made: the digit is scaled, with its proportions kept and
+its edges anti-aliased, until it fits a box of 20x20 pixels. Then it is placed into 28x28 pixels
+with its centre of mass in the middle (Y. LeCun, C. Cortes and C. J. C. Burges, "The MNIST database
+of handwritten digits", http://yann.lecun.com/exdb/mnist/).
 
-Before that, the digit has to be found. What is promised: one digit, in ink of any colour that
-stands out from its background, darker or lighter; the background is plain, reaches most of the
-border (or is a sheet with its four edges in the picture). The light on it may change slowly, and
-shadows may have edges, if they are wider than a third of the picture. A frame around the digit or
-along the edge of the picture is cut away, if the digit does not touch it; so are lines on the
-paper that are fainter than the ink. What does not look like one digit is read with a doubt.
+Before that, the digit has to be found. The image should hold one digit, in ink of any colour that
+stands out from its background, darker or lighter. The background is plain and reaches most of the
+border, or it is a sheet of paper with all four edges in the image. The light may change slowly, and
+shadows may have edges, if they are wider than a third of the image. A frame around the digit or
+along the border is ignored, if the digit does not touch it; so are lines on the paper that are
+fainter than the ink. The result states a doubt where the ink does not look like one digit.
 """
 
 import os
@@ -20,14 +20,15 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
+from scipy import ndimage
 
 from runtime.command_line import UserError
 
 SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit just fits
-WORKING_SIDE = 256  # pixels; a larger picture is shrunk to it, which averages noise away too
+WORKING_SIDE = 256  # pixels; a larger image is shrunk to it, which averages noise away too
 SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that would run a program
-# How HEIC and AVIF files start, behind four bytes.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that runs a program
+# HEIC and AVIF files begin with four bytes of length, then one of these.
 PHONE_FORMATS = [b"ftyp" + kind for kind in (b"heic", b"heix", b"mif1", b"avif", b"avis", b"hevc")]
 LEAST_CONTRAST = 16  # levels of 255 between ink and background
 LEAST_SIZE = 12  # pixels that a digit has to be high or wide, of the WORKING_SIDE
@@ -36,9 +37,9 @@ HAIRLINE, PEN = 1, 2  # pixels of the box: MNIST's thinnest and its usual stroke
 
 
 class Reading(NamedTuple):
-    """A digit as MNIST would hold it, uint8 (1, 784), light ink on black, and why it may be none.
+    """A digit as MNIST holds it, uint8 (1, 784), light ink on black; and a doubt, or "".
 
-    The doubt is a phrase for a person, or "".
+    The doubt is a phrase that says why the ink may not be one digit.
     """
 
     pixels: np.ndarray
@@ -46,9 +47,9 @@ class Reading(NamedTuple):
 
 
 def read_digit(path: str | os.PathLike) -> Reading:
-    """The digit in an image file, and what speaks against its being one, if anything does.
+    """The digit in an image file.
 
-    Raises UserError, naming the file, where it cannot be read or nothing stands out in it.
+    Raises UserError, with the path, where the file cannot be read or nothing stands out in it.
     """
     colours = read_colours(path)
     readings = []
@@ -62,36 +63,36 @@ def read_digit(path: str | os.PathLike) -> Reading:
             readings.append(reading)
     if not readings:
         raise UserError(f"{path}: no digit stands out from its background")
-    return min(readings, key=lambda reading: reading.doubt == EDGE)  # the first; rather no EDGE
+    return min(readings, key=lambda reading: reading.doubt == EDGE)  # the first without EDGE
 
 
 def look(
     colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
 ) -> Reading | None:
-    """What is found in colours (height, width, 3) by one way to tell ink from its background."""
+    """The digit in colours (height, width, 3), or None; `ink_on` tells ink from background."""
     doubt, looked_at = "", np.ones(colours.shape[:2], bool)
-    # Where shadows are looked for, a stroke along the edge passes for one and goes unseen.
+    # ink_in_any_light takes a stroke along the edge for a shadow and misses it.
     room = 0.0 if ink_on is ink_in_even_light else 1 / 3  # at the edge, in sizes of the digit
-    # The second look goes closer at what the first one found. There the light is more even, so that
-    # fainter ink can be told from the background: the soft edges, which belong to the digit.
+    # The second pass looks closer at what the first one found. There the light is more even, which
+    # brings out fainter ink: the soft edges, which belong to the digit.
     for share in (share_of_full_ink, 0.8 * share_of_full_ink):
         ink = np.where(looked_at, ink_on(colours), 0)
         if ink.max() < LEAST_CONTRAST:
             return None
-        digit, others, frames = only_the_digit(ink, share)
-        top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
+        digit, rest, other_sizes = only_the_digit(ink, share)
+        top_left, bottom_right = bounds(digit)
         size = (bottom_right - top_left).max()
         if is_sheet(ink, top_left, bottom_right):
-            doubt = SOLID  # unless the next look finds a digit on it
+            doubt = SOLID  # unless the second pass finds a digit on the sheet
             looked_at, margin = np.ones(ink.shape, bool), -(size // 10)
         else:
             earlier = "" if doubt == SOLID else doubt
-            doubt = earlier or doubt_about(digit, others, ink.shape, max(1, round(room * size)))
-            looked_at, margin, room = ~near(others + frames, ink.shape, 2), size // 4 + 1, 0
+            doubt = earlier or doubt_about(digit, other_sizes, max(1, round(room * size)))
+            looked_at, margin, room = ~near(rest, 2), size // 4 + 1, 0
         (top, left), (bottom, right) = np.maximum(top_left - margin, 0), bottom_right + margin
         colours = colours[top:bottom, left:right]
         looked_at = looked_at[top:bottom, left:right]
-    ink = np.where(near([digit], ink.shape, size // 10 + 1), ink, 0)  # with its soft edges
+    ink = np.where(near(digit, size // 10 + 1), ink, 0)  # with its soft edges
     pixels = centred(fitted(ink, top_left, size)).reshape(1, SIDE * SIDE)
     return Reading(pixels, doubt)
 
@@ -128,7 +129,7 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
 
 
 def with_eight_bits(image: Image.Image) -> Image.Image:
-    """The image; grey of 16 or 32 bits becomes 0 to 255, from its own darkest to its lightest."""
+    """The image; grey of 16 or 32 bits is scaled to 0 to 255, its darkest to its lightest level."""
     if image.mode[0] not in "IF":
         return image
     levels = np.nan_to_num(np.asarray(image, np.float64))
@@ -137,10 +138,10 @@ def with_eight_bits(image: Image.Image) -> Image.Image:
 
 
 def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
-    """Colours (height, width, 3) of a picture (height, width, 4), laid on a ground of one colour.
+    """Colours (height, width, 3) of an image (height, width, 4), on a ground of one colour.
 
-    A picture that is mostly opaque at its border gets the colour that it has there; a drawing on
-    nothing gets black or white, whichever is further from its ink.
+    If most of the border is opaque, the ground has the border's colour. Otherwise it is black or
+    white, whichever is further from the ink.
     """
     colours, opacity = rgba[..., :3], rgba[..., 3:] / 255
     border_opacity = border(opacity)[:, 0]
@@ -152,7 +153,7 @@ def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
 
 
 def border(picture: np.ndarray) -> np.ndarray:
-    """The outermost pixels of (height, width, channels), as (pixels, channels)."""
+    """The outermost pixels of an image (height, width, channels), as (pixels, channels)."""
     outermost = np.ones(picture.shape[:2], bool)
     outermost[1:-1, 1:-1] = False
     return picture[outermost]
@@ -161,10 +162,10 @@ def border(picture: np.ndarray) -> np.ndarray:
 def ink_in_even_light(colours: np.ndarray) -> np.ndarray:
     """How far each pixel is from the background towards the ink, in levels of 255, (height, width).
 
-    The background is a surface of second degree for each colour, which follows uneven light. Its
-    fit starts at the border's median colour, and the further a pixel is off, the less it counts
-    (iteratively reweighted least squares with the weights of Geman and McClure). What noise alone
-    could reach is 0.
+    The background is a surface of second degree for each colour, which follows uneven light. The
+    fit starts at the border's median colour. The further a pixel is from the surface, the less it
+    counts (iteratively reweighted least squares with the weights of Geman and McClure). Levels that
+    noise alone can reach become 0.
     """
     height, width, channels = colours.shape
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
@@ -179,49 +180,43 @@ def ink_in_even_light(colours: np.ndarray) -> np.ndarray:
         surface = np.linalg.lstsq(weighted @ some_terms, weighted @ some_colours, rcond=None)[0]
         misfit = some_colours - some_terms @ surface
     difference = colours - terms @ surface
-    # Cubed, the few pixels that are far off, the ink, outvote the many that are off a little.
+    # Cubed, the few pixels that are far off (the ink) outweigh the many that are off a little.
     towards_ink = (difference * (difference**2).sum(axis=2, keepdims=True)).sum(axis=(0, 1))
     ink = difference @ towards_ink / max(np.linalg.norm(towards_ink) * channels**0.5, 1e-9)
     return above_noise(ink, border(ink))
 
 
 def ink_in_any_light(colours: np.ndarray) -> np.ndarray:
-    """As `ink_in_even_light`, but shadows may have edges: ink is what is narrow.
+    """As `ink_in_even_light`, but shadows may have edges: here ink is what is narrow.
 
     The background of dark ink is the closing of the colours by a square, that of light ink their
-    opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982): a shadow has room for
-    the square and stays, a stroke has not and goes. Of the two, ink is what reaches further; the
-    other is the gaps between its strokes. Ink in a shadow has less light to differ by.
+    opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982). The square fits into a
+    shadow, which stays in the background, but not into a stroke. The result is the ink, dark or
+    light, that covers the larger area; the other is the gaps between its strokes. Ink in a shadow
+    has less light to differ by, so it is amplified there.
     """
     width = max(colours.shape[:2]) * 35 // 100 + 1
+    margins = (width, width), (width, width), (0, 0)  # the square may reach beyond the image
     inks = []
-    for first, second in ((np.maximum, np.minimum), (np.minimum, np.maximum)):
-        nothing = -np.inf if first is np.maximum else np.inf
-        around = ((width - 1, width - 1), (width - 1, width - 1), (0, 0))
-        background = np.pad(colours, around, constant_values=nothing)  # a square may reach beyond
-        background = extreme(extreme(background, width, first), width, second)
+    for morphology, nothing in ((ndimage.grey_closing, -np.inf), (ndimage.grey_opening, np.inf)):
+        wide = np.pad(colours, margins, constant_values=nothing)
+        background = morphology(wide, size=(width, width, 1))[width:-width, width:-width]
         ink = np.abs(colours - background).mean(axis=2)
         ink -= np.median(ink)  # the extremes of noise
         inks.append(above_noise(ink, ink) * (255 / np.maximum(background.mean(axis=2), 64)))
     return max(inks, key=extent)
 
 
-def extreme(levels: np.ndarray, width: int, pick: np.ufunc) -> np.ndarray:
-    """The largest (pick = np.maximum) or smallest level of every square, `width` pixels wide."""
-    for _ in range(2):
-        done = 1
-        while done < width:  # from the extreme of `done` pixels to that of up to twice as many
-            step = min(done, width - done)
-            levels = pick(levels[step:], levels[:-step])
-            done += step
-        levels = levels.swapaxes(0, 1)
-    return levels
-
-
 def above_noise(ink: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """The ink; 0 where it is no more than noise could reach, by what a background shows of it."""
-    noise = np.percentile(np.abs(background), 25) / 0.32  # where normal, the standard deviation
+    """The ink, with 0 where the noise of the background could reach the same level."""
+    noise = np.percentile(np.abs(background), 25) / 0.32  # the standard deviation, if normal
     return np.where(ink > 5 * noise, ink, 0)
+
+
+def bounds(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row, column) of the top left pixel of a mask's box, and of the one behind its last."""
+    places = np.argwhere(mask)
+    return places.min(axis=0), places.max(axis=0) + 1
 
 
 def extent(ink: np.ndarray) -> int:
@@ -232,109 +227,89 @@ def extent(ink: np.ndarray) -> int:
 
 def only_the_digit(
     ink: np.ndarray, share_of_full_ink: float
-) -> tuple[np.ndarray, list[np.ndarray], list[np.ndarray]]:
-    """(row, column) of the digit's pixels, and of those of each other piece, and of each frame.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Masks of the digit and of all other ink, and the sizes of the other pieces but frames.
 
     The further a piece is from the largest one, the larger it must be to count as a stroke.
     """
     full_ink = np.median(ink[ink > ink.max() / 2])
-    pieces = connected(ink > share_of_full_ink * full_ink)
-    firsts = np.array([piece.min(axis=0) for piece in pieces])
-    lasts = np.array([piece.max(axis=0) for piece in pieces])
-    frames = [piece for piece in pieces if is_frame(piece, firsts, lasts)]
-    pieces = [piece for piece in pieces if not is_frame(piece, firsts, lasts)]
-    largest = max(pieces, key=len)
-    first, last = largest.min(axis=0), largest.max(axis=0)
-    size = (last - first).max() + 1
-    strokes: list[np.ndarray] = []
-    others: list[np.ndarray] = []
-    for piece in pieces:
-        gap = np.maximum(piece.min(axis=0) - last, first - piece.max(axis=0)).max() - 1
-        is_stroke = len(piece) / len(largest) >= 0.1 * gap / size
-        (strokes if is_stroke else others).append(piece)
-    return np.concatenate(strokes), others, frames
+    labels, areas = connected(ink > share_of_full_ink * full_ink)
+    boxes = np.array([[(a.start, a.stop) for a in box] for box in ndimage.find_objects(labels)])
+    starts, ends = boxes[..., 0], boxes[..., 1]
+    frame = np.array([is_frame(piece, labels, starts, ends) for piece in range(len(areas))])
+    largest = np.argmax(np.where(frame, 0, areas))
+    start, end = starts[largest], ends[largest]
+    gaps = np.maximum(starts - end, start - ends).max(axis=1)
+    stroke = ~frame & (areas / areas[largest] >= 0.1 * gaps / (end - start).max())
+    digit = np.concatenate([[False], stroke])[labels]
+    sizes = (ends - starts)[~stroke & ~frame].max(axis=1, initial=0)
+    return digit, (labels > 0) & ~digit, sizes
 
 
-def is_frame(piece: np.ndarray, firsts: np.ndarray, lasts: np.ndarray) -> bool:
-    """Whether a piece goes around another one of at least a third of its size, and apart from it.
+def connected(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The connected pieces of a mask, diagonals included: labels from 1 (0: none), and areas."""
+    labels, _ = ndimage.label(mask, np.ones((3, 3)))
+    return labels, np.bincount(labels.ravel())[1:]
 
-    firsts, lasts (pieces, 2): row and column of the top left and the bottom right of every piece.
+
+def is_frame(piece: int, labels: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> bool:
+    """Whether a piece surrounds another of at least a third of its size without touching its box.
+
+    starts, ends (pieces, 2): the boxes of all pieces; a piece's label is its position + 1.
     """
-    first, last = piece.min(axis=0), piece.max(axis=0)
-    within = ((firsts > first) & (lasts < last)).all(axis=1)
-    large = 3 * (lasts - firsts).max(axis=1) >= (last - first).max()
-    for inner_first, inner_last in zip(firsts[within & large], lasts[within & large], strict=True):
-        if not ((piece >= inner_first) & (piece <= inner_last)).all(axis=1).any():
-            return True
-    return False
+    start, end = starts[piece], ends[piece]
+    within = ((starts > start) & (ends < end)).all(axis=1)
+    large = 3 * (ends - starts - 1).max(axis=1) >= (end - start - 1).max()
+    inner = zip(starts[within & large], ends[within & large], strict=True)
+    return any(
+        not (labels[top:bottom, left:right] == piece + 1).any()
+        for (top, left), (bottom, right) in inner
+    )
 
 
-def doubt_about(
-    digit: np.ndarray, others: list[np.ndarray], shape: tuple[int, ...], room: int
-) -> str:
-    """Why what was found in a picture of this shape may not be one digit, or "".
+def doubt_about(digit: np.ndarray, other_sizes: np.ndarray, room: int) -> str:
+    """Why a mask of the picture may not be one digit, or "".
 
-    room: pixels that have to be free between the digit and the edge of the picture.
+    room: pixels that must be free between the digit and the edge of the picture.
+    other_sizes: of the pieces of ink outside the digit, in pixels.
     """
-    top_left, bottom_right = digit.min(axis=0), digit.max(axis=0) + 1
+    top_left, bottom_right = bounds(digit)
     height, width = bottom_right - top_left
     size = max(height, width)
-    mask = near([digit], shape, 0)
-    gap = size // BOX  # by which a stroke may be broken, as some are in MNIST
-    joined = extreme(np.pad(mask, gap), gap + 1, np.maximum)
-    areas = sorted(map(len, connected(joined)))
-    box = mask[tuple(map(slice, top_left, bottom_right))]
+    gap = size // BOX  # a stroke may be broken by so much, as some are in MNIST
+    _, areas = connected(ndimage.maximum_filter(np.pad(digit, gap), gap + 1))
+    box = digit[tuple(map(slice, top_left, bottom_right))]
     rim = gap + 1
     sides = box[:rim].any(0), box[-rim:].any(0), box[:, :rim].any(1), box[:, -rim:].any(1)
-    if top_left.min() < room or (bottom_right > np.array(shape) - room).any():
+    if top_left.min() < room or (bottom_right > np.array(digit.shape) - room).any():
         return EDGE
     if 2 * min(height, width) > size and min(side.mean() for side in sides) > 0.9:
-        return "a frame"  # touched by the digit, or with nothing in it
-    if sum(areas[:-1]) > 0.05 * areas[-1]:
+        return "a frame"  # touched by the digit, or empty
+    if areas.sum() - areas.max() > 0.05 * areas.max():
         return "several pieces of ink"
-    if any(3 * np.ptp(piece, axis=0).max() >= size for piece in others):
+    if (3 * (other_sizes - 1) >= size).any():
         return "several pieces of ink"
     if width > 1.8 * height:  # 1 in 1000 of MNIST's digits is wider than 1.75 times its height
         return "wider than a digit"
     return "smaller than a digit" if size < LEAST_SIZE else ""
 
 
-def near(pieces: list[np.ndarray], shape: tuple[int, ...], reach: int) -> np.ndarray:
-    """A bool array of this shape, True no further than `reach` pixels from any of the pieces."""
-    mask = np.zeros(shape, bool)
-    for piece in pieces:
-        mask[tuple(piece.T)] = True
-    return extreme(np.pad(mask, reach), 2 * reach + 1, np.maximum)
+def near(mask: np.ndarray, reach: int) -> np.ndarray:
+    """The mask, widened by `reach` pixels to each side."""
+    return ndimage.maximum_filter(mask, 2 * reach + 1, mode="constant")
 
 
 def is_sheet(ink: np.ndarray, top_left: np.ndarray, bottom_right: np.ndarray) -> bool:
-    """Whether what was found fills its box, as paper on a table does; of digits, a narrow 1 may."""
+    """Whether the ink fills its box, as paper on a table does; among digits only a narrow 1 may."""
     height, width = bottom_right - top_left
     box = ink[tuple(map(slice, top_left, bottom_right))]
     return max(height, width) < 2 * min(height, width) and (box > ink.max() / 2).mean() > 0.75
 
 
-def connected(mask: np.ndarray) -> list[np.ndarray]:
-    """The connected pieces of a mask, diagonals included, each as (row, column) of its pixels."""
-    width = mask.shape[1] + 2
-    left = set(np.flatnonzero(np.pad(mask, 1)).tolist())
-    steps = (-width - 1, -width, -width + 1, -1, 1, width - 1, width, width + 1)
-    pieces = []
-    while left:
-        piece = [left.pop()]
-        for pixel in piece:  # which grows while the loop walks along it
-            for step in steps:
-                if pixel + step in left:
-                    left.remove(pixel + step)
-                    piece.append(pixel + step)
-        pieces.append(np.stack(np.divmod(piece, width), axis=1) - 1)
-    return pieces
-
-
 def fitted(ink: np.ndarray, top_left: np.ndarray, size: int) -> np.ndarray:
     """(28, 28) with the digit, which is `size` pixels high or wide, scaled to the box.
 
-    A hairline would fade when scaled down: it is widened to a pen's stroke before.
+    A hairline would fade when scaled down, so it is first widened to a pen's stroke.
     """
     strong = ink > ink.max() / 2
     inner = strong[1:, 1:] & strong[1:, :-1] & strong[:-1, 1:] & strong[:-1, :-1]
@@ -342,10 +317,10 @@ def fitted(ink: np.ndarray, top_left: np.ndarray, size: int) -> np.ndarray:
     pixel, widening, room = size / BOX, 0, 2 * size
     if stroke < HAIRLINE * pixel:
         widening = round((PEN * pixel - stroke) / 2)
-        ink = np.minimum(ink, np.median(ink[strong]))  # how it met the pixels made it uneven
-    ink = extreme(np.pad(ink, room), 2 * widening + 1, np.maximum)
+        ink = np.minimum(ink, np.median(ink[strong]))  # a hairline is unevenly dark
+    ink = ndimage.maximum_filter(np.pad(ink, room), 2 * widening + 1)
     pixel = (size + 2 * widening) / BOX
-    top, left = top_left + room - 2 * widening - (SIDE - BOX) / 2 * pixel
+    top, left = top_left + room - widening - (SIDE - BOX) / 2 * pixel
     window = (left, top, left + SIDE * pixel, top + SIDE * pixel)
     image = Image.fromarray(ink.astype(np.float32))
     return np.asarray(image.resize((SIDE, SIDE), SMOOTHLY, window), np.float64)
@@ -353,6 +328,6 @@ def fitted(ink: np.ndarray, top_left: np.ndarray, size: int) -> np.ndarray:
 
 def centred(ink: np.ndarray) -> np.ndarray:
     """uint8 (28, 28): ink at full contrast, its centre of mass in pixel (14, 14) as in MNIST."""
-    row, column = (round((i * ink).sum() / ink.sum()) for i in np.indices(ink.shape))
+    row, column = (round(middle) for middle in ndimage.center_of_mass(ink))
     around = np.pad(ink, SIDE)[row + SIDE // 2 :, column + SIDE // 2 :][:SIDE, :SIDE]
     return np.round(around * (255 / around.max())).astype(np.uint8)

@@ -65,6 +65,15 @@ def is_file(place: str) -> bool:
         return os.path.isfile(place)
 
 
+def size(place: str) -> int:
+    """The number of bytes in a file. Raises UserError where it is missing."""
+    with _told_plainly("cannot read", place):
+        if is_uri(place):
+            path, system = _hadoop(place)
+            return system.getFileStatus(path).getLen()
+        return os.path.getsize(place)
+
+
 def read(place: str) -> bytes:
     """The bytes of a file. Raises UserError where it is missing or cannot be read."""
     with _told_plainly("cannot read", place):

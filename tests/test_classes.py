@@ -12,7 +12,7 @@ from PIL import Image
 import data_loader
 import predict
 import train
-from images import idx_files
+from images import idx_files, sources
 from pictures import figures
 from results import model_files
 from runtime.command_line import UserError
@@ -101,7 +101,7 @@ def test_without_names_nothing_is_said_of_them(spark, small_mnist):
 def test_a_file_of_names_that_is_none_is_refused_in_a_line(tmp_path, content, what):
     (tmp_path / "classes.txt").write_bytes(content)
     with pytest.raises(UserError, match="ten lines") as refused:
-        data_loader.read_classes(str(tmp_path))
+        sources.read_classes(str(tmp_path))
     said = str(refused.value)
     assert what in said and str(tmp_path / "classes.txt") in said and "\n" not in said
 

@@ -1,5 +1,6 @@
 import gzip
 import hashlib
+import io
 import os
 import re
 import struct
@@ -80,18 +81,17 @@ def test_real_mnist_has_the_published_counts_and_hashes(real_mnist, part, count)
 @pytest.mark.parametrize(
     ("kind", "content", "said"),
     [
-        ("images", b"", "ends inside its header"),
-        ("labels", b"", "ends inside its header"),
-        ("images", gzip.compress(b""), "ends inside its header"),
+        ("images", b"", "be an IDX file of images, but is an empty file"),
+        ("labels", b"", "be an IDX file of labels, but is an empty file"),
+        ("images", gzip.compress(b""), "but is an empty file in a gzip file"),
         ("images", images_file()[:15], "ends inside its header"),
         ("labels", labels_file()[:7], "ends inside its header"),
-        ("images", b"<html>Please log in to this network</html>", "magic number 1013478509 "),
-        ("images", images_file(magic=2052), "magic number 2052 "),
-        ("labels", labels_file(magic=0), "magic number 0 "),
-        ("images", LABELS_GZ, "ends inside its header"),
-        ("images", labels_file(labels=bytes(100)), "magic number 2049 where .* images has 2051"),
-        ("labels", images_file(), "magic number 2051 where .* labels has 2049"),
-        ("labels", IMAGES_GZ, "magic number 2051 where .* labels has 2049"),
+        ("images", images_file(magic=2052), "of an unknown kind, which begins with 00 00 08 04"),
+        ("labels", labels_file(magic=0), "of an unknown kind, which begins with 00 00 00 00"),
+        ("images", LABELS_GZ, "but is an IDX file of labels in a gzip file"),
+        ("images", labels_file(labels=bytes(100)), "of images, but is an IDX file of labels"),
+        ("labels", images_file(), "of labels, but is an IDX file of images"),
+        ("labels", IMAGES_GZ, "of labels, but is an IDX file of images in a gzip file"),
         ("images", images_file(height=27), "images are 27x28; this network reads 28x28"),
         ("images", images_file(width=27), "images are 28x27; this network reads 28x28"),
         ("images", images_file(height=0), "images are 0x28; this network reads 28x28"),
@@ -106,8 +106,6 @@ def test_real_mnist_has_the_published_counts_and_hashes(real_mnist, part, count)
         ("images", images_file(count=4), "is too long: its header promises 4 images"),
         ("labels", labels_file() + b"\0", "is too long: its header promises 5 labels"),
         ("labels", gzip.compress(labels_file() + b"\0"), "is too long: .* promises 5 labels"),
-        ("labels", labels_file(labels=b"\1\2\12\3\4"), "label 2 is 10; labels are .* 0 to 9"),
-        ("labels", labels_file(labels=b"\1\2\3\4\377"), "label 4 is 255; labels are .* 0 to 9"),
         ("images", IMAGES_GZ + b"a tail", "damaged gzip file"),
     ],
 )
@@ -120,9 +118,62 @@ def test_a_gzip_file_cut_off_anywhere_is_refused(cut):
     assert "damaged gzip file" in failure("images", IMAGES_GZ[:cut])
 
 
-@pytest.mark.parametrize("cut", [0, 1])
-def test_a_gzip_file_of_which_no_header_is_left_is_refused(cut):
-    assert "ends inside its header" in failure("images", IMAGES_GZ[:cut])
+@pytest.mark.parametrize(("cut", "found"), [(0, "an empty file"), (1, "begins with 1f")])
+def test_a_gzip_file_of_which_no_header_is_left_is_refused(cut, found):
+    assert found in failure("images", IMAGES_GZ[:cut])
+
+
+WRONG_FILES = {
+    "a web page; fetch the file again": b"\n<!DOCTYPE html><title>Log in</title>",
+    "a Git LFS pointer; run `git lfs pull`": b"version https://git-lfs.github.com/spec/v1\noid sha",
+    "a zip archive; unpack it": b"PK\3\4" + bytes(300),
+    "a tar archive; unpack it": b"data" + bytes(253) + b"ustar" + bytes(50),
+    "a NumPy array": b"\x93NUMPY\1\0v\0{'descr'",
+    "a Parquet file": b"PAR1" + bytes(30),
+    "a PNG image": b"\x89PNG\r\n",
+    "a text file": b"label,1x1,1x2\n5,0,0\n",
+    "nothing but zeros": bytes(100),
+}
+
+
+@pytest.mark.parametrize("kind", READERS)
+@pytest.mark.parametrize(("found", "content"), WRONG_FILES.items(), ids=WRONG_FILES)
+def test_a_file_of_another_kind_is_told_by_what_it_is(found, content, kind):
+    said = failure(kind, content)
+    assert said.endswith(f": it should be an IDX file of {kind}, but is {found}")
+    found, _, advice = found.partition(";")
+    assert f"but is {found} in a gzip file" in failure(kind, gzip.compress(content))
+
+
+def test_a_gzip_file_in_a_gzip_file_is_told():
+    said = failure("images", gzip.compress(IMAGES_GZ))
+    assert said.endswith("but is a gzip file in a gzip file; unpack it")
+
+
+@pytest.mark.parametrize("label", [10, 61, 255])
+def test_a_label_may_be_any_byte(label):
+    assert read_labels(labels_file(labels=bytes([1, 2, label, 3, 4])), "labels")[2] == label
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_stream_gives_the_same_in_pieces(pack):
+    images = list(idx_files.stream(pack(encode(IMAGES)), "images", idx_files.IMAGES, 2))
+    labels = list(idx_files.stream(pack(encode(LABELS)), "labels", idx_files.LABELS, 2))
+    assert [len(piece) for piece in images] == [len(piece) for piece in labels] == [2, 2, 1]
+    np.testing.assert_array_equal(np.concatenate(images), IMAGES)
+    np.testing.assert_array_equal(np.concatenate(labels), LABELS)
+
+
+def test_more_images_than_memory_is_meant_for_are_refused_unread():
+    class Large(io.BytesIO):
+        """The header of ten gigabytes of images, and nothing else."""
+
+        def seek(self, place, whence=io.SEEK_SET):
+            where = super().seek(place, whence)
+            return 16 + 13_000_000 * 784 if whence == io.SEEK_END else where
+
+    with pytest.raises(UserError, match="13,000,000 images are too many to be read at once"):
+        read_images(Large(images_file(13_000_000)[:16]), "large")
 
 
 @pytest.mark.parametrize("place", range(-8, 0))
@@ -231,5 +282,4 @@ def test_any_bytes_end_in_an_error_for_a_person_or_in_what_their_header_promises
     else:
         assert plain[:4] == bytes.fromhex("00000801")
         assert values.shape == (count,) and values.tobytes() == plain[8:]
-        assert values.max() <= 9
     assert count > 0 and values.dtype == np.uint8

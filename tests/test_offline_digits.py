@@ -115,15 +115,14 @@ def test_every_face_has_ten_digits_that_fill_their_box():
 
 
 def test_distances_are_those_of_a_direct_search():
-    grid = offline_digits.GRID
-    rng = np.random.default_rng(7)
-    points = rng.random((2, grid, grid)) < 0.001
-    distances = offline_digits.distance_to(points)
-    for where, distance in zip(points, distances, strict=True):
-        rows, columns = np.nonzero(where)
-        for row, column in rng.integers(grid, size=(200, 2)):
-            nearest = np.hypot(rows - row, columns - column).min()
-            assert distance[row, column] == pytest.approx(nearest, rel=1e-6)
+    ink = offline_digits.glyph("DejaVuSerif", 8)
+    field = offline_digits.signed_distance(ink)
+    assert field.dtype == np.float32
+    for row, column in np.random.default_rng(7).integers(offline_digits.GRID, size=(200, 2)):
+        rows, columns = np.nonzero(ink != ink[row, column])
+        nearest = np.hypot(rows - row, columns - column).min() - 0.5  # to the edge between them
+        expected = nearest if ink[row, column] else -nearest
+        assert field[row, column] * offline_digits.FINE == pytest.approx(expected, rel=1e-5)
 
 
 def test_classes_can_be_learned_but_not_by_their_means_alone(sample):

@@ -1,0 +1,93 @@
+"""Files of others: opened only where they are files, and told by what they hold."""
+
+import io
+import os
+import stat
+from typing import BinaryIO
+
+from runtime import storage
+from runtime.command_line import UserError
+
+MOST_AT_A_URI = 2**31 - 1  # bytes: Java hands over the content of a file in one array
+# How files begin, what they are, and what to do about one that was not expected.
+KINDS = (
+    (b"version https://git-lfs", "a Git LFS pointer", "run `git lfs pull`"),
+    (b"\x1f\x8b", "a gzip file", "unpack it"),
+    (b"PK\x03\x04", "a zip archive", "unpack it"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it"),
+    (b"Rar!", "a rar archive", "unpack it"),
+    (b"BZh", "a bzip2 file", "unpack it"),
+    (b"\xfd7zXZ", "an xz file", "unpack it"),
+    (b"\x00\x00\x08\x03", "an IDX file of images", ""),
+    (b"\x00\x00\x08\x01", "an IDX file of labels", ""),
+    (b"\x93NUMPY", "a NumPy array", ""),
+    (b"\x89HDF", "an HDF5 file", ""),
+    (b"PAR1", "a Parquet file", ""),
+    (b"\x89PNG", "a PNG image", ""),
+    (b"\xff\xd8\xff", "a JPEG image", ""),
+    (b"GIF8", "a GIF image", ""),
+    (b"%PDF", "a PDF document", ""),
+    (b"\x80", "a Python pickle", ""),
+    (b"<", "a web page", "fetch the file again"),
+)
+
+
+def kind_of(head: bytes, inside: str = "") -> str:
+    """What a file is, from its first bytes (a few hundred); `inside` is what these were found in.
+
+    For the middle of a sentence: "a zip archive; unpack it".
+    """
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    for beginning, kind, advice in KINDS:
+        if head.startswith(beginning) or text.startswith(beginning):
+            return f"{kind}{inside}" + (f"; {advice}" if advice else "")
+    if not head:
+        return f"an empty file{inside}"
+    if head[257:262] == b"ustar":
+        return f"a tar archive{inside}; unpack it"
+    if not any(head):
+        return f"nothing but zeros{inside}"
+    if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in text):
+        return f"a text file{inside}"
+    return f"a file of an unknown kind{inside}, which begins with {head[:4].hex(' ')}"
+
+
+def opened(place: str) -> BinaryIO:
+    """A file, open for reading. Raises UserError for a pipe, a device or what is not there.
+
+    Without the check, a pipe would be waited for, and a device could be read without an end.
+    """
+    if storage.is_uri(place):
+        check_size(place, MOST_AT_A_URI)
+        return io.BytesIO(storage.read(place))
+    try:
+        if not stat.S_ISREG(os.stat(place).st_mode):
+            raise UserError(f"{place}: a folder, a pipe or a device instead of a file")
+        return open(place, "rb")
+    except OSError as error:
+        raise UserError(f"cannot read {place}: {error.strerror or error}") from None
+
+
+def check_size(place: str, most: int) -> None:
+    """Raise UserError if a file has more than so many bytes."""
+    size = storage.size(place)
+    if size > most:
+        raise UserError(f"{place}: {size:,} bytes; at most {most:,} are read")
+
+
+def content(place: str, most: int) -> bytes:
+    """What a file of at most so many bytes holds. Raises UserError."""
+    with opened(place) as file:
+        found = file.read(most + 1)
+    if len(found) > most:
+        raise UserError(f"{place}: more than {most:,} bytes")
+    return found
+
+
+def kind_at(place: str) -> str:
+    """What lies at a place, in words as `kind_of` gives."""
+    try:
+        with opened(place) as file:
+            return kind_of(file.read(512))
+    except UserError:
+        return "a folder, or no file that can be read"

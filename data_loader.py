@@ -28,6 +28,7 @@ from runtime.command_line import (
     UserError,
     counted,
     exit_status,
+    say,
     whole_number,
 )
 from runtime.spark import send_to_executors, spark_context
@@ -153,7 +154,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             storage.write(storage.join(target, sources.CLASSES), "\n".join(classes).encode())
         shards.write(target, IDX_NAMES["train"], images, labels, options.shards)
     size = f"{counted(len(images), 'training image')} in {counted(options.shards, 'shard')}"
-    print(f"wrote {target}: {size}, the test set")
+    say(f"wrote {target}: {size}, the test set")
     return 0
 
 

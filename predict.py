@@ -22,7 +22,7 @@ from results import checkpoints, labels, model_files
 from results.model_files import Trained
 from results.scores import metrics, metrics_table
 from runtime import storage
-from runtime.command_line import DATA_HELP, Parser, UserError, exit_status
+from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, say
 
 if TYPE_CHECKING:  # image files are labelled without Spark
     from pyspark import RDD, SparkContext
@@ -87,26 +87,24 @@ def score_test_set(
     storage.check_writable(model_dir, plots_dir)
     place = data_loader.find_data(data or place)
     split = data_loader.load(spark, place, "test", trained.digits)
-    print(f"scoring {split.size:,} test images", flush=True)
+    say(f"scoring {split.size:,} test images")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     counts, confusion = score(test_rdd, trained)
     scores = metrics(counts, confusion, trained.names())
     about = {"data": split.name, "images": split.size, **scores}
     saved = model_files.save_metrics(model_dir, about, split.place)
-    print(f"{split.name}: {split.size:,} test images")
-    print(metrics_table(scores, shutil.get_terminal_size().columns), flush=True)
+    say(f"{split.name}: {split.size:,} test images")
+    say(metrics_table(scores, shutil.get_terminal_size().columns))
     settings = None
     if with_page:
         settings = model_files.load_settings(model_dir)["settings"]
         trained = trained._replace(history=model_files.load_history(model_dir))
     why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, settings)
-    print(f"saved {saved} and {plots_dir}")
+    say(f"saved {saved} and {plots_dir}")
     if why_no_page is not None:
-        print(f"no page of the network: {why_no_page}")
+        say(f"no page of the network: {why_no_page}")
     elif with_page:
-        print(
-            f"open {storage.join(plots_dir, report.PAGE)} in a browser to look inside the network"
-        )
+        say(f"open {storage.join(plots_dir, report.PAGE)} in a browser to look inside the network")
 
 
 def label_images(options: argparse.Namespace) -> int:
@@ -127,11 +125,11 @@ def label_images(options: argparse.Namespace) -> int:
             status = 1
             continue
         if options.json:
-            print(labels.as_json(answer))
+            say(labels.as_json(answer))
         else:
             if not answers:
-                print(f"{'file':<{width}}{columns}")
-            print(labels.as_row(answer, width, class_width))
+                say(f"{'file':<{width}}{columns}")
+            say(labels.as_row(answer, width, class_width))
         answers.append(answer)
     if options.show and answers:
         from pictures import figures

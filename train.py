@@ -21,7 +21,7 @@ from network.explain import table
 from network.sequential import Network
 from results.checkpoints import Progress, Saver
 from results.model_files import Epoch, Trained
-from runtime.command_line import exit_status
+from runtime.command_line import exit_status, say
 from runtime.spark import broadcast
 from training import progress, run, steps, strategies, verdict
 from training.data import hold_out, training_rdd, with_validation
@@ -114,7 +114,7 @@ def train_network(
     Raises UserError as `run_epochs` does, or if too few images are left for validation.
     """
     for doubt in verdict.doubts(settings):
-        print(f"note: {doubt}", flush=True)
+        say(f"note: {doubt}")
     held_out = None
     if settings.validation:
         split, held_out = hold_out(split, settings.validation, settings.seed)
@@ -142,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say. Returns 0, or 130 if Ctrl-C ended the run early."""
     settings = from_command_line(argv)
     if settings.explain:
-        print(table(network_of(settings), settings.dtype))
+        say(table(network_of(settings), settings.dtype))
         return 0
     with run.prepared(settings) as prepared:
         settings = prepared.settings

@@ -13,7 +13,7 @@ import numpy as np
 
 from images import download, idx_files, offline_digits, shards
 from runtime import storage
-from runtime.command_line import UserError, counted
+from runtime.command_line import UserError, counted, say
 
 DEFAULT_FOLDER = Path("data/mnist")
 CLASSES = "classes.txt"  # one name a line, for data other than digits
@@ -47,7 +47,7 @@ def find_data(data: str | None) -> str:
     except UserError as error:
         if data == "mnist":
             raise
-        print(_offline_notice(error), flush=True)
+        say(_offline_notice(error))
         return "offline"
 
 

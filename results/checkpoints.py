@@ -5,6 +5,7 @@ optimizer's state, the history (the bold driver's rate follows from it) and what
 """
 
 import json
+import math
 import sys
 from typing import Any, NamedTuple
 
@@ -12,13 +13,15 @@ import numpy as np
 
 from network.layers import Arrays, State
 from network.sequential import parameter_names, parameter_shapes, read
-from results import model_files
+from results import contents, model_files
 from results.claim import Claim
+from results.contents import Unusable
 from results.model_files import Epoch, Trained
 from runtime import storage
-from runtime.command_line import UserError
+from runtime.command_line import UserError, say
 
 CHECKPOINT = "checkpoint.npz"
+KINDS = {"parameters", "best", "velocity", "m", "v"}  # of arrays in a checkpoint
 # The parameters after an epoch do not depend on these.
 FREE_TO_CHANGE = {"data", "epochs", "checkpoint_every", "model_dir", "plots_dir"}
 
@@ -97,37 +100,63 @@ def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:
 
 
 def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
-    """What `save` wrote; None if there is no checkpoint. Raises UserError if it is not whole."""
+    """What `save` wrote: the progress and the content of settings.json; None if there is none.
+
+    Raises UserError if the file is damaged, or if a part of it is not usable.
+    """
     place = storage.join(folder, CHECKPOINT)
     if not storage.exists(place):
         return None
-    arrays = model_files.arrays(storage.read(place), place)
     try:
-        run = json.loads(arrays.pop("run").tobytes())
-        (
-            run["settings"]["epochs"],
-            run["data"]["sha256"],
-            run["data"]["name"],
-            run["versions"],
-        )
-        settings = run["settings"]
-        history = [
-            Epoch(int(epoch), cost, accuracy, int(size), *rest)
-            for epoch, cost, accuracy, size, *rest in arrays.pop("history").tolist()
-        ]
+        return _parsed(storage.read(place))
+    except Unusable as reason:
+        remedy = "not a checkpoint of train.py: train without --resume"
+        contents.refuse(place, reason, remedy)
+
+
+def _parsed(content: bytes) -> tuple[Progress, dict[str, Any]]:
+    """The content of a checkpoint, checked. Raises Unusable."""
+    headers = contents.headers_of(content)
+    for name, most in (("run", model_files.MOST_SETTINGS), ("history", model_files.MOST_HISTORY)):
+        if name not in headers:
+            raise Unusable(f"{name} is missing")
+        header = headers.pop(name)
+        if math.prod(header.shape) * header.dtype.itemsize > most:
+            raise Unusable(f"{name} is too large")
+    kinds = list(dict.fromkeys(name.partition(".")[0] for name in headers))
+    if "parameters" not in kinds or not set(kinds) <= KINDS:
+        raise Unusable(f"it holds {', '.join(kinds)}")
+    # The arrays' shapes are known only from the network, and that from the run: read it alone.
+    described, history = contents.arrays_of(content, ["run", "history"])
+    run = contents.parse_run(described.tobytes())
+    settings = run["settings"]
+    try:
         shapes = parameter_shapes(read(settings["network"], len(settings["digits"])))
-        names = parameter_names(len(shapes))
-        kinds = dict.fromkeys(name.partition(".")[0] for name in arrays)
-        state = {kind: tuple(arrays[f"{kind}.{name}"] for name in names) for kind in kinds}
-        parameters = state.pop("parameters")
-    except (ValueError, KeyError, TypeError, RecursionError, UserError):
-        raise UserError(f"{place}: not a checkpoint of train.py; train without --resume") from None
-    model_files.check_parameters(parameters, shapes, place)
-    for values in state.values():
-        if [array.shape for array in values] != [array.shape for array in parameters]:
-            raise UserError(f"{place}: the optimizer's state does not fit the parameters")
-    best = state.pop("best", None)
-    return Progress(parameters, state, history, best), run
+    except UserError as error:
+        raise Unusable(str(error).removeprefix("--")) from None
+    names = parameter_names(len(shapes))
+    if len(headers) != len(kinds) * len(names):
+        raise Unusable("its arrays are not those of the network")
+    found: dict[str, Arrays] = {}
+    for kind in kinds:
+        members = [f"{kind}.{name}" for name in names]
+        contents.check_shapes(headers, members, shapes)
+        found[kind] = contents.arrays_of(content, members)
+        contents.check_finite(members, found[kind])
+    parameters, best = found.pop("parameters"), found.pop("best", None)
+    return Progress(parameters, found, _history(history), best), run
+
+
+def _history(lines: np.ndarray) -> list[Epoch]:
+    """The epochs of a checkpoint. Raises Unusable."""
+    if lines.dtype != np.float64 or lines.ndim != 2 or not 5 <= lines.shape[1] <= 7:
+        raise Unusable("history is not a table of epochs")
+    if not np.isfinite(lines[:, :5]).all():
+        raise Unusable("history holds numbers that are not finite")
+    return [
+        Epoch(int(epoch), cost, accuracy, int(size), *rest)
+        for epoch, cost, accuracy, size, *rest in lines.tolist()
+    ]
 
 
 def resume(folder: str, run: dict[str, Any]) -> Progress | None:
@@ -137,7 +166,7 @@ def resume(folder: str, run: dict[str, Any]) -> Progress | None:
     """
     loaded = load(folder)
     if loaded is None:
-        print(f"nothing to resume in {folder}: starting with epoch 1", flush=True)
+        say(f"nothing to resume in {folder}: starting with epoch 1")
         return None
     progress, saved = loaded
     place, done, wanted = storage.join(folder, CHECKPOINT), len(progress.history), run["settings"]
@@ -149,19 +178,21 @@ def resume(folder: str, run: dict[str, Any]) -> Progress | None:
         )
     if done > wanted["epochs"]:
         raise UserError(f"--epochs {wanted['epochs']}: {place} is of epoch {done} already")
-    print(f"going on after epoch {done} of {place}", flush=True)
+    say(f"going on after epoch {done} of {place}")
     for name, version in run["versions"].items():
-        if saved["versions"].get(name) != version:
-            print(f"note: saved with {name} {saved['versions'].get(name)}, this is {version}")
+        before = saved.get("versions", {}).get(name)
+        if before != version:
+            say(f"note: saved with {name} {before}, this is {version}")
     return progress
 
 
 def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
     """What two runs were told that gives them different parameters, one text for each."""
     found = []
-    if _data(saved) != _data(run):
-        found.append(f"its data is {saved['data']['name']} with other content")
     before, now = saved["settings"], run["settings"]
+    same_digits = before["digits"] == now["digits"]
+    if _data(saved) != _data(run) or (same_digits and saved.get("images") != run["images"]):
+        found.append(f"its data is {saved['data'].get('name')} with other content")
     free = FREE_TO_CHANGE
     if now["schedule"] == "linear":  # how far the rate has fallen depends on where it falls to
         free = free - {"epochs"}
@@ -177,12 +208,12 @@ def warn_of_unfinished(folder: str) -> None:
     loaded = _load_if_whole(folder)
     if loaded is None:
         return
-    done, planned = len(loaded[0].history), loaded[1]["settings"]["epochs"]
+    done = len(loaded[0].history)
+    planned = loaded[1]["settings"].get("epochs", done)
     if done < planned:
-        print(
+        say(
             f"note: {storage.join(folder, CHECKPOINT)} is of a run that ended after epoch {done} "
-            f"of {planned}; this run replaces it (--resume would have gone on with it)",
-            flush=True,
+            f"of {planned}; this run replaces it (--resume would have gone on with it)"
         )
 
 
@@ -197,7 +228,7 @@ def tell_of_another(folder: str, parameters: Arrays) -> None:
     if not same:
         print(
             f"note: {storage.join(folder, CHECKPOINT)} is of another, unfinished run (epoch "
-            f"{len(progress.history)} of {run['settings']['epochs']}); used here is "
+            f"{len(progress.history)} of {run['settings'].get('epochs')}); used here is "
             f"{storage.join(folder, model_files.PARAMETERS)}, of the run that ended before it",
             file=sys.stderr,
         )
@@ -210,8 +241,8 @@ def _load_if_whole(folder: str) -> tuple[Progress, dict[str, Any]] | None:
         return None  # it is of no use to anybody
 
 
-def _data(run: dict[str, Any]) -> tuple:
-    return run["data"]["sha256"] or run["data"]["name"], run.get("images")
+def _data(run: dict[str, Any]) -> Any:
+    return run["data"].get("sha256") or run["data"].get("name")
 
 
 def _said(value: Any) -> str:

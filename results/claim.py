@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from runtime import storage
-from runtime.command_line import UserError
+from runtime.command_line import UserError, say
 
 RUNNING = "running.json"
 
@@ -57,10 +57,9 @@ def held(folder: str, resumed: bool) -> Iterator[Claim]:
     if other is not None and alive is not False:
         if not resumed:
             raise UserError(_refusal(folder, other, alive))
-        print(
+        say(
             f"note: taking over {folder} from {_described(other)}; if it still runs, it stops "
-            "before its next write",
-            flush=True,
+            "before its next write"
         )
     if alive is False:
         _sweep(folder)
@@ -97,10 +96,9 @@ def _lock(folder: str, run: dict[str, Any]) -> FileLock | None:
         os.makedirs(folder, exist_ok=True)
         lock.acquire(blocking=False)
     except (OSError, NotImplementedError) as error:
-        print(
+        say(
             f"note: {folder} cannot be locked ({error}); if this run is killed, the next one asks "
-            f"you to delete {storage.join(folder, RUNNING)}",
-            flush=True,
+            f"you to delete {storage.join(folder, RUNNING)}"
         )
         return None
     return lock

@@ -17,6 +17,7 @@ import numpy as np
 
 from network.layers import Arrays, Shape
 from network.sequential import Network, parameter_names, parameter_shapes, read
+from results import contents
 from runtime import storage
 from runtime.command_line import UserError
 
@@ -26,12 +27,13 @@ PARAMETERS, HISTORY, SETTINGS, METRICS = (
     "settings.json",
     "metrics.json",
 )
+MOST_SETTINGS, MOST_HISTORY = 2**20, 2**26  # bytes
 
 
 class Epoch(NamedTuple):
-    """A line of history.csv: mean error and share of right answers before the update, in [0, 1].
+    """A line of history.csv: mean error and accuracy of the mini-batch, before the step.
 
-    The last two are of the images of --validation, after the update; nan without it.
+    The last two are of the validation images, after the step; nan without --validation.
     """
 
     epoch: int
@@ -76,31 +78,32 @@ def save_parameters(folder: str, parameters: Arrays) -> None:
 
 
 def load_parameters(folder: str, network: Network) -> Arrays:
-    """Read W1, B1, W2, B2, ... Raises UserError unless they are whole, finite, the network's."""
-    place = storage.join(folder, PARAMETERS)
-    found = arrays(storage.read(place), place)
-    names = parameter_names(len(parameter_shapes(network)))
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise UserError(f"{place}: {', '.join(missing)} is missing; train the model again")
-    more = sorted(found.keys() - set(names))
-    if more:
-        raise UserError(f"{place}: {', '.join(more)} is of another network; train the model again")
-    parameters = tuple(found[name] for name in names)
-    check_parameters(parameters, parameter_shapes(network), place)
+    """Read W1, B1, W2, B2, ...
+
+    Raises UserError unless they are complete, finite, and those of the network.
+    """
+    place, shapes = storage.join(folder, PARAMETERS), parameter_shapes(network)
+    names = parameter_names(len(shapes))
+    content = storage.read(place, most_bytes(shapes))
+    try:
+        headers = contents.headers_of(content)
+        missing = [name for name in names if name not in headers]
+        if missing:
+            raise contents.Unusable(f"{', '.join(missing)} is missing")
+        more = sorted(headers.keys() - set(names))
+        if more:
+            raise contents.Unusable(f"{', '.join(more)} is of another network")
+        contents.check_shapes(headers, names, shapes)
+        parameters = contents.arrays_of(content, names)
+        contents.check_finite(names, parameters)
+    except contents.Unusable as reason:
+        contents.refuse(place, reason, "train the model again")
     return parameters
 
 
-def check_parameters(parameters: Arrays, shapes: Sequence[Shape], place: str) -> None:
-    """Raise UserError, with `place` in it, unless shapes fit and all numbers are finite floats."""
-    names = parameter_names(len(parameters))
-    for name, array, shape in zip(names, parameters, shapes, strict=True):
-        if array.shape != shape:
-            raise UserError(f"{place}: {name} has shape {array.shape} where {shape} belongs")
-        if array.dtype not in (np.float32, np.float64):
-            raise UserError(f"{place}: {name} holds {array.dtype}, not float32 or float64")
-        if not np.isfinite(array).all():
-            raise UserError(f"{place}: {name} holds numbers that are not finite")
+def most_bytes(shapes: Sequence[Shape]) -> int:
+    """The most that a file of float64 arrays of these shapes may have, with room for headers."""
+    return 8 * sum(math.prod(shape) for shape in shapes) + 2**20
 
 
 def save_history(folder: str, history: Sequence[Epoch]) -> None:
@@ -122,9 +125,9 @@ def load_history(folder: str) -> list[Epoch]:
     if not storage.exists(place):
         return []
     try:
-        lines = csv.DictReader(io.StringIO(storage.read(place).decode()))
+        lines = csv.DictReader(io.StringIO(storage.read(place, MOST_HISTORY).decode()))
         return [_epoch(line) for line in lines]
-    except (ValueError, TypeError, csv.Error):
+    except (ValueError, TypeError, OverflowError, csv.Error):
         raise UserError(f"{place}: not the history of a run; train the model again") from None
 
 
@@ -155,31 +158,19 @@ def save_metrics(folder: str, report: dict[str, Any], place: str) -> str:
 
 
 def load_settings(folder: str) -> dict[str, Any]:
-    """Read settings.json. Raises UserError if it is missing or is not what `train.py` wrote."""
+    """Read settings.json. Raises UserError if it is missing, or if a field is not usable."""
     place = storage.join(folder, SETTINGS)
     try:
-        settings = json.loads(storage.read(place))
-        digits, data = settings["settings"]["digits"], settings["data"]["place"]
-        known = len(digits) > 1 and digits == sorted({int(digit) for digit in digits})
-        if not (known and set(map(type, digits)) == {int} and isinstance(data, str)):
-            raise ValueError
-        if not 0 <= digits[0] <= digits[-1] <= 9:
-            raise ValueError
-        classes = settings["data"].get("classes", [])
-        if not (isinstance(classes, list) and len(classes) in (0, len(digits))):
-            raise ValueError
-        if not all(isinstance(name, str) and name.isprintable() for name in classes):
-            raise ValueError
-        network = settings["settings"]["network"]
-        if not isinstance(network, str):
-            raise ValueError
-    except (ValueError, KeyError, TypeError, RecursionError):
-        raise UserError(f"{place}: not the settings of a run; train the model again") from None
+        run = contents.parse_run(storage.read(place, MOST_SETTINGS))
+        if run["data"].get("place") is None:
+            raise contents.Unusable("not the settings of a run (data.place is missing)")
+    except contents.Unusable as reason:
+        contents.refuse(place, reason, "train the model again")
     try:
-        read(network, len(digits))
+        read(run["settings"]["network"], len(run["settings"]["digits"]))
     except UserError as error:
         raise UserError(f"{place}: {str(error).removeprefix('--')}") from None
-    return settings
+    return run
 
 
 def versions() -> dict[str, str]:
@@ -198,12 +189,3 @@ def npz(arrays: dict[str, Any]) -> bytes:
     content = io.BytesIO()
     np.savez(content, **arrays)
     return content.getvalue()
-
-
-def arrays(content: bytes, place: str) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file, never unpickled. Raises UserError, with `place` in it."""
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as file:
-            return {name: np.asarray(file[name]) for name in file.files}
-    except Exception:  # NumPy has no error of its own for bytes that are not an .npz
-        raise UserError(f"{place}: cut off, or not a model file; train the model again") from None

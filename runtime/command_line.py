@@ -1,12 +1,14 @@
 """What the scripts share in talking with a person: arguments, one-line errors, exit status."""
 
 import argparse
+import contextlib
 import functools
+import io
 import math
 import os
 import sys
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec
+from typing import NoReturn, ParamSpec, TextIO
 
 
 class UserError(Exception):
@@ -19,6 +21,7 @@ DATA_HELP = (
 )
 
 P = ParamSpec("P")
+LONGEST = 400  # characters of a text from outside that are printed
 # The exit statuses of a shell for a program that SIGINT or SIGPIPE has ended.
 STATUS_OF_CTRL_C, STATUS_OF_CLOSED_PIPE = 130, 141
 
@@ -32,13 +35,17 @@ def exit_status(main: Callable[P, int]) -> Callable[P, int]:
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **named: P.kwargs) -> int:
+        _make_output_safe()
         try:
-            return _in_one_line(functools.partial(main, *args, **named))
+            status = _in_one_line(functools.partial(main, *args, **named))
         except BrokenPipeError:
-            devnull = os.open(os.devnull, os.O_WRONLY)
-            for stream in (sys.stdout, sys.stderr):  # Python flushes them once more at its end
-                os.dup2(devnull, stream.fileno())
+            _discard(sys.stdout)  # Python flushes both once more at its end
+            _discard(sys.stderr)
             return STATUS_OF_CLOSED_PIPE
+        if _LOST:
+            complain(f"the output could not be written: {_LOST.pop()}")
+            return status or 1
+        return status
 
     return wrapped
 
@@ -47,16 +54,70 @@ def _in_one_line(main: Callable[[], int]) -> int:
     try:
         return main()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        complain(str(error))
         return 1
     except MemoryError as error:
-        print(f"error: not enough memory for this: {error}", file=sys.stderr)
+        reason = f" ({error})" if str(error) else ""
+        complain(f"not enough memory{reason}; free some, or use a smaller network or batch")
         return 1
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
         return STATUS_OF_CTRL_C
     finally:
-        print(end="", flush=True)  # a closed pipe raises here
+        say(end="")  # a closed pipe raises here
+
+
+def complain(message: str) -> None:
+    """Print an error as one line to stderr."""
+    with contextlib.suppress(OSError):  # the exit status remains
+        print(f"error: {printable(message, 3 * LONGEST)}", file=sys.stderr, flush=True)
+
+
+def say(text: str = "", end: str = "\n") -> None:
+    """Print at once.
+
+    If that fails, as on a full disk, the program continues without output, and its exit status is
+    1 in the end. A closed pipe raises BrokenPipeError.
+    """
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _LOST[:] = [error.strerror or str(error)]
+        _discard(sys.stdout)
+
+
+def _discard(stream: TextIO) -> None:
+    """Send what is written to a stream from now on to /dev/null."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def printable(text: str, most: int = LONGEST) -> str:
+    """A text from outside as it may be printed: control characters escaped, the middle cut out."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
+
+
+_LOST: list[str] = []  # why output of this run could not be written
+
+
+def _make_output_safe() -> None:
+    """Let no print fail by its encoding, and none because stdout or stderr is closed."""
+    for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # closed, as by `2>&-`: the next file that is opened would take its number
+            os.open(os.devnull, os.O_RDWR)
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(descriptor, "r" if descriptor == 0 else "w"))
+        elif descriptor and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def help_text(action: argparse.Action) -> str:

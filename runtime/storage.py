@@ -10,13 +10,16 @@ there, a file appears whole when it is closed, and to rename is to copy and dele
 import os
 import re
 import secrets
+import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from runtime.command_line import UserError
 
+MOST_BYTES = 2**30  # of a file whose reader gives no tighter bound
 OBJECT_STORES = {"s3a", "s3", "gs", "wasb", "wasbs", "oss", "obs", "cosn"}
 
 
@@ -74,17 +77,43 @@ def size(place: str) -> int:
         return os.path.getsize(place)
 
 
-def read(place: str) -> bytes:
-    """The bytes of a file. Raises UserError where it is missing or cannot be read."""
+def read(place: str, most: int = MOST_BYTES) -> bytes:
+    """The bytes of a file, `most` at most.
+
+    Raises UserError if it is missing, larger, no regular file, or cannot be read.
+    """
     with _told_plainly("cannot read", place):
         if is_uri(place):
             path, system = _hadoop(place)
+            _check_size(place, system.getFileStatus(path).getLen(), most)
             stream = system.open(path)
             try:
                 return bytes(_spark()._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
             finally:
                 stream.close()
-        return Path(place).read_bytes()
+        with open_regular(place) as file:
+            _check_size(place, os.fstat(file.fileno()).st_size, most)
+            return file.read(most)
+
+
+def open_regular(place: str | os.PathLike[str]) -> BinaryIO:
+    """A local file, opened to read. Raises UserError if it is a pipe, a device or a folder."""
+    # Without O_NONBLOCK, to open a pipe waits for its writer.
+    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+    kind = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(kind):
+        os.close(descriptor)
+        what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
+        raise UserError(f"cannot read {place}: it is {what}, not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
+def _check_size(place: str, size: int, most: int) -> None:
+    if size > most:
+        raise UserError(
+            f"cannot read {place}: it has {size:,} bytes, more than the {most:,} "
+            "that such a file may have"
+        )
 
 
 def write(place: str, content: bytes) -> None:

@@ -10,6 +10,7 @@ from tqdm import tqdm
 from network.layers import Arrays, State
 from results.checkpoints import Progress
 from results.model_files import Epoch, best_epoch
+from runtime.command_line import say
 from training.settings import Settings
 
 Show = Callable[[Epoch], None]
@@ -33,7 +34,7 @@ def bar(start: Progress, settings: Settings) -> Iterator[Show]:
         def show(epoch: Epoch) -> None:
             if shown.disable:
                 line = f"epoch {epoch.epoch}/{epochs}  {described(epoch)}  {epoch.seconds:.2f} s"
-                print(line, flush=True)
+                say(line)
             else:
                 shown.set_postfix_str(described(epoch), refresh=False)
                 shown.update()

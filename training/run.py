@@ -22,7 +22,7 @@ from results.answers import first_pairs
 from results.checkpoints import Progress, Saver
 from results.model_files import Trained
 from runtime import storage
-from runtime.command_line import counted
+from runtime.command_line import counted, say
 from runtime.spark import spark_context
 from training import verdict
 from training.progress import is_finished
@@ -65,10 +65,9 @@ def prepared(settings: Settings) -> Iterator[Run]:
         )
         settings = replace(settings, partitions=split.blocks.getNumPartitions())
         partitions = counted(split.blocks.getNumPartitions(), "partition")
-        print(
+        say(
             f"{split.name}: {split.size:,} images of {len(split.digits)} digits in {partitions}; "
-            f"network {settings.network}",
-            flush=True,
+            f"network {settings.network}"
         )
         told = described(settings, split)
         initial = initial_of(settings)
@@ -91,11 +90,11 @@ def save(run: Run, trained: Trained) -> bool:
     run.saver.run_ended(trained)
     title = figures.title_of(run.split.name, trained.names(), settings.strategy, settings.network)
     figures.draw_training(settings.plots_dir, trained, initial_of(settings), run.x, title)
-    print(f"saved {settings.model_dir} and {settings.plots_dir}", flush=True)
+    say(f"saved {settings.model_dir} and {settings.plots_dir}")
     verdict.tell_if_stuck(trained.history, settings)
     finished = is_finished(trained.history, settings)
     if not finished:
-        print(f"stopped after epoch {done} of {settings.epochs}; --resume continues from there")
+        say(f"stopped after epoch {done} of {settings.epochs}; --resume continues from there")
     return finished
 
 

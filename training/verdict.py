@@ -9,7 +9,7 @@ import numpy as np
 
 from network.layers import Arrays
 from results.model_files import Epoch
-from runtime.command_line import UserError
+from runtime.command_line import UserError, say
 from training.recipes import AVERAGING, rates_of
 from training.settings import Settings, network_of
 
@@ -100,7 +100,7 @@ def tell_if_stuck(history: Sequence[Epoch], settings: Settings) -> None:
     rate, usual = settings.learning_rate, default_rate(settings)
     if guessed and not fell and not usual / 2 <= rate <= usual * 2:
         direction = "smaller" if rate > usual else "larger"
-        print(
+        say(
             f"note: the network has learned nothing: the last cost is {history[-1].cost:.4f}, the "
             f"last accuracy {history[-1].accuracy:.4f}, as by guessing; try a {direction} "
             f"--learning-rate than {rate:g}, such as {usual:g}"

@@ -1,0 +1,192 @@
+"""What the files of a model folder must hold, checked before it is used.
+
+A model folder may come from other people, or from a damaged disk. Nothing is unpickled. Arrays are
+read only after their names and shapes, so that a small file cannot unpack to a large memory.
+"""
+
+import io
+import json
+import math
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+
+from network.layers import Arrays, Shape
+from runtime.command_line import UserError, printable
+
+LONGEST_NAME = 24  # letters of a class
+MOST_LABELS = 256  # a label is a byte
+MOST_MEMBERS = 1000  # arrays in a file
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class Header(NamedTuple):
+    """Shape and type of an array that has not been read yet."""
+
+    shape: Shape
+    dtype: np.dtype
+
+
+class Unusable(ValueError):
+    """Why a content cannot be used, in a few words."""
+
+
+def parse_run(text: bytes) -> dict[str, Any]:
+    """The description of a run, as settings.json holds it. Raises Unusable."""
+    try:
+        run = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        raise Unusable("not the settings of a run (not JSON, or cut off)") from None
+    for path, (is_right, what) in REQUIRED.items():
+        if not is_right(_field(run, path)):
+            raise Unusable(f"not the settings of a run ({path} is not {what})")
+    for path, (is_right, what) in OPTIONAL.items():
+        value = _field(run, path)
+        if value is not None and not is_right(value):
+            raise Unusable(f"not the settings of a run ({path} is not {what})")
+    classes = _field(run, "data.classes")
+    if classes and len(classes) != len(run["settings"]["digits"]):
+        raise Unusable("data.classes does not name each class")
+    return run
+
+
+def headers_of(content: bytes) -> dict[str, Header]:
+    """The arrays of an .npz file by name, without their numbers. Raises Unusable."""
+    headers = {}
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.namelist()
+            if len(members) > MOST_MEMBERS:
+                raise Unusable(f"it holds {len(members)} arrays")
+            for name in members:
+                with archive.open(name) as member:
+                    read_header = HEADERS[np.lib.format.read_magic(member)]
+                    shape, _, dtype = read_header(member)
+                headers[name.removesuffix(".npy")] = Header(shape, dtype)
+    except Unusable:
+        raise
+    except Exception:  # zipfile and NumPy raise anything at broken bytes
+        raise Unusable("cut off, or not a model file") from None
+    return headers
+
+
+def arrays_of(content: bytes, names: Sequence[str]) -> Arrays:
+    """These arrays of an .npz file, whose headers have been checked. Raises Unusable."""
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as file:
+            return tuple(np.asarray(file[name]) for name in names)
+    except Exception:  # as above
+        raise Unusable("cut off, or not a model file") from None
+
+
+def check_shapes(
+    headers: Mapping[str, Header], names: Sequence[str], shapes: Sequence[Shape]
+) -> None:
+    """Raise Unusable unless these arrays are floats of these shapes."""
+    for name, shape in zip(names, shapes, strict=True):
+        if name not in headers:
+            raise Unusable(f"{name} is missing")
+        header = headers[name]
+        if header.shape != shape:
+            raise Unusable(f"{name} has shape {header.shape} where {shape} belongs")
+        if header.dtype not in (np.float32, np.float64):
+            raise Unusable(f"{name} holds {header.dtype}, not float32 or float64")
+
+
+def check_finite(names: Sequence[str], arrays: Arrays) -> None:
+    """Raise Unusable unless all numbers are finite."""
+    for name, array in zip(names, arrays, strict=True):
+        if not np.isfinite(array).all():
+            raise Unusable(f"{name} holds numbers that are not finite")
+
+
+def refuse(place: str, reason: Unusable, remedy: str) -> NoReturn:
+    """Raise the UserError for a file that cannot be used."""
+    raise UserError(f"{place}: {printable(str(reason))}; {remedy}") from None
+
+
+def _field(run: Any, path: str) -> Any:
+    value = run
+    for name in path.split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(name)
+    return value
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(text)
+    return number
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 1 <= value < 2**63
+
+
+def _is_rate(value: Any) -> bool:
+    return type(value) in (int, float) and value > 0
+
+
+def _is_dict_of_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_labels(value: Any) -> bool:
+    if not isinstance(value, list) or set(map(type, value)) != {int}:
+        return False
+    return (
+        len(value) > 1 and value == sorted(set(value)) and 0 <= value[0] <= value[-1] < MOST_LABELS
+    )
+
+
+def is_class_name(value: Any) -> bool:
+    """Whether a name of a class fits tables and figures."""
+    if not isinstance(value, str) or not value.isprintable():
+        return False
+    return bool(value.strip()) and len(value) <= LONGEST_NAME
+
+
+def _is_classes(value: Any) -> bool:
+    if not isinstance(value, list) or not all(map(is_class_name, value)):
+        return False
+    return len(set(value)) == len(value)
+
+
+# Each field that the program reads: its check, and what it has to be.
+Check = tuple[Callable[[Any], bool], str]
+REQUIRED: dict[str, Check] = {
+    "data": (_is_object, "an object"),
+    "settings.digits": (_is_labels, "two or more ascending labels"),
+    "settings.network": (_is_text, "a text"),
+}
+OPTIONAL: dict[str, Check] = {
+    "data.place": (_is_text, "a text"),
+    "data.name": (_is_text, "a text"),
+    "data.sha256": (_is_dict_of_texts, "texts by name"),
+    "data.classes": (_is_classes, "different names of 1 to 24 letters"),
+    "images": (_is_count, "a whole number above 0"),
+    "settings.epochs": (_is_count, "a whole number above 0"),
+    "settings.learning_rate": (_is_rate, "a number above 0"),
+    "settings.optimizer": (_is_text, "a text"),
+    "settings.schedule": (_is_text, "a text"),
+    "versions": (_is_dict_of_texts, "texts by name"),
+}

@@ -120,7 +120,7 @@ def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
         kinds = dict.fromkeys(name.partition(".")[0] for name in arrays)
         state = {kind: tuple(arrays[f"{kind}.{name}"] for name in names) for kind in kinds}
         parameters = state.pop("parameters")
-    except (ValueError, KeyError, TypeError, RecursionError, UserError):
+    except (ValueError, KeyError, TypeError, RecursionError):  # a NetworkError is a ValueError
         raise UserError(f"{place}: not a checkpoint of train.py; train without --resume") from None
     model_files.check_parameters(parameters, shapes, place)
     for values in state.values():

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from network.layers import Arrays, Shape
+from network.layers import Arrays, NetworkError, Shape
 from network.sequential import Network, parameter_names, parameter_shapes, read
 from runtime import storage
 from runtime.command_line import UserError
@@ -177,8 +177,8 @@ def load_settings(folder: str) -> dict[str, Any]:
         raise UserError(f"{place}: not the settings of a run; train the model again") from None
     try:
         read(network, len(digits))
-    except UserError as error:
-        raise UserError(f"{place}: {str(error).removeprefix('--')}") from None
+    except NetworkError as error:
+        raise UserError(f"{place}: network: {error}") from None
     return settings
 
 

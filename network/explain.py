@@ -30,34 +30,34 @@ class Map(NamedTuple):
 
 def maps(network: Network) -> list[Map]:
     """The chain: the maps forward, then the maps backward."""
-    symbols, named = _symbols(network), named_shapes(network)
-    shapes = [_array(shape) for shape in input_shapes(network)]
-    values = list(zip(value_names(network), shapes, strict=True))
+    symbols, inputs, places = _symbols(network), input_shapes(network), backward_places(network)
+    values = list(zip(value_names(network), map(_array, inputs), strict=True))
     chain = []
     for place, layer in enumerate(network):
-        value = layer.forward_formula.format(**symbols[place])
-        after = [*values[: place + 2], ("y*", shapes[-1])]
-        chain.append(Map(place, False, f"{values[place + 1][0]} = {value}", after))
+        name, computed = symbols[place]["value"], layer.forward_formula.format(**symbols[place])
+        after = [*values[: place + 2], ("y*", values[-1][1])]
+        chain.append(Map(place, False, f"{name} = {computed}", after))
     gradients: list[Named] = []
-    places = backward_places(network)
     for place in places:
-        layer, delta = network[place], _delta(network, symbols, place)
-        parts = ["E", "Acc"] if place == places[0] else []
+        layer, own, delta = network[place], symbols[place], _delta(network, symbols, place)
         if layer.learns:
-            name, shape = symbols[place]["delta"], shapes[place + 1]
-            parts += [] if name == delta else [f"{name} = {delta}"]
-            parts.append(layer.gradients_formula.format(**symbols[place]))
-            W, B = named[2 * symbols[place]["l"] - 2 :][:2]
-            gradients += [(f"d{array}", array_shape) for array, array_shape in (B, W)]
+            formula = layer.gradients_formula.format(**own)
+            if delta != own["delta"]:
+                formula = f"{own['delta']} = {delta}, {formula}"
+            W_shape, B_shape = layer.parameter_shapes(inputs[place])
+            gradients += [(f"dB{own['l']}", B_shape), (f"dW{own['l']}", W_shape)]
+            passed_on = own["delta"], values[place + 1][1]
         else:
-            name, shape = symbols[place - 1]["delta"], shapes[place]
-            known = symbols[place] | {"delta": delta}
-            parts.append(f"{name} = {layer.input_delta_formula.format(**known)}")
-        kept = [] if (name, shape) in gradients else [(name, shape)]
-        after = [*values[:place], ("E", ()), *gradients, *kept, ("Acc", ())]
+            passed_on = symbols[place - 1]["delta"], values[place][1]
+            computed = layer.input_delta_formula.format(**own | {"delta": delta})
+            formula = f"{passed_on[0]} = {computed}"
+        if place == places[0]:
+            formula = f"E, Acc, {formula}"
+        derivatives = dict.fromkeys([*gradients, passed_on])  # a dense layer passes on its dB
+        after = [*values[:place], ("E", ()), *derivatives, ("Acc", ())]
         if place == places[-1]:
             after = [("E", ()), *gradients, ("Acc", ()), ("1", ())]
-        chain.append(Map(place, True, ", ".join(parts), after))
+        chain.append(Map(place, True, formula, after))
     return chain
 
 
@@ -114,12 +114,6 @@ def _delta(network: Network, symbols: list[dict[str, Any]], place: int) -> str:
     return symbols[place]["delta"]
 
 
-def named_shapes(network: Network) -> list[Named]:
-    """W1, B1, W2, B2, ... with their shapes."""
-    shapes = parameter_shapes(network)
-    return list(zip(parameter_names(len(shapes)), shapes, strict=True))
-
-
 def _array(shape: Shape) -> Shape:
     """The shape of one image's value in the chain: a row of numbers, or a picture with n = 1."""
     return (1, *shape) if len(shape) == 1 else (*shape, 1)
@@ -135,8 +129,9 @@ def _size(shape: Shape) -> str:
 
 def _sizes(network: Network, dtype: str) -> list[str]:
     """The number of parameters, and the bytes of their gradients in the reduce."""
-    named = named_shapes(network)
-    count = sum(math.prod(shape) for _, shape in named)
+    shapes = parameter_shapes(network)
+    named = zip(parameter_names(len(shapes)), shapes, strict=True)
+    count = sum(map(math.prod, shapes))
     size = count * np.dtype(dtype).itemsize
     return [
         f"{count:,} parameters: {', '.join(f'{name} {_size(shape)}' for name, shape in named)}",

@@ -1,8 +1,8 @@
 """The layers of a network: immutable values with pure functions of n images at once.
 
 Rows of numbers are (n, size), pictures are (height, channels, width, n). In this order the rows of
-a picture that follow each other, of all channels and images, lie together in memory: a convolution
-needs them so. Each layer is one map forward and one map backward:
+a picture that follow each other, of all channels and images, lie together in memory, as a
+convolution needs them. Each layer is one map forward and one map backward:
 
     forward(a, parameters, key) -> (kept, value)    `kept` is what the map backward needs
     gradients(kept, delta) -> (dW, dB)              map backward of a layer that learns
@@ -39,12 +39,12 @@ LAYERS: dict[str, type["Layer"]] = {}  # the layers that a text can name, by the
 
 
 class NetworkError(ValueError):
-    """A network that cannot be built; the message marks the layer and says what would fit."""
+    """There is no such network; the message marks the layer that is wrong and says what fits."""
 
 
 @dataclass(frozen=True)
 class Layer(ABC):
-    """What a layer says of itself. By default it has no parameters and keeps the shape."""
+    """What a layer says about itself. By default it has no parameters and keeps the shape."""
 
     word: ClassVar[str]
     takes: ClassVar[int | None] = None  # ROWS, PICTURES or both

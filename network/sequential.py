@@ -103,7 +103,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def shown(word: str) -> str:
-    """A word for an error message: shortened, and without codes that a terminal would obey."""
+    """A word for an error message: shortened, and without codes that control a terminal."""
     if len(word) > LETTERS_SHOWN:
         word = f"{word[:LETTERS_SHOWN]}..."
     return word if word.isprintable() else ascii(word)
@@ -111,7 +111,7 @@ def shown(word: str) -> str:
 
 @contextlib.contextmanager
 def _marking(words: Sequence[str], place: int) -> Iterator[None]:
-    """Puts the words around a place, the one there marked, before what a NetworkError says."""
+    """Add the words around a place, with the word there marked, to a NetworkError's message."""
     try:
         yield
     except NetworkError as error:
@@ -124,8 +124,8 @@ def _marking(words: Sequence[str], place: int) -> Iterator[None]:
 
 
 def text_of(network: Network) -> str:
-    """The text that `read` makes this network of: "dense 64, sigmoid, dense 2, sigmoid"."""
-    # `complete` puts in every Picture again.
+    """The text from which `read` makes this network: "dense 64, sigmoid, dense 2, sigmoid"."""
+    # `complete` will put in each Picture again.
     return ", ".join(layer.text() for layer in network if not isinstance(layer, Picture))
 
 
@@ -157,7 +157,7 @@ def complete(network: Network, outputs: int) -> Network:
 
 
 def _check_place(network: Network, place: int) -> None:
-    """Raises NetworkError unless a layer may stand at this place."""
+    """Raise NetworkError if the layer at this place may not stand there."""
     layer, learning = network[place], learning_places(network)
     if not learning:
         raise NetworkError("no layer learns; a network needs a dense or a conv layer")
@@ -175,7 +175,7 @@ def _check_size(name: str, count: int, most: int) -> None:
 
 
 def _fitted(layer: Layer, shape: Shape, before: Sequence[Layer]) -> list[Layer]:
-    """The layer after what makes rows or pictures of its input, as it takes them."""
+    """The layer, and before it a Flatten or Picture if its input is not what it takes."""
     if isinstance(layer, Flatten) and len(shape) == ROWS:
         return []  # already rows; Keras too allows it
     if layer.takes in (None, len(shape)):
@@ -221,8 +221,8 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
         parameters += network[place].initial(rng, shapes[place], relu, dtype)
     if isinstance(last, Sigmoid) and outputs > 2:
         W, B = parameters[-2:]
-        before = network[: learning[-1]]
-        before = tuple(layer for layer in before if not isinstance(layer, Dropout | Flatten))
+        place = learning[-1]
+        before = [layer for layer in network[:place] if not isinstance(layer, Dropout | Flatten)]
         H = 0.5 if before and isinstance(before[-1], Sigmoid) else 0.0
         parameters[-1] = (B - np.log(outputs - 1) - H * W.sum(axis=0)).astype(dtype)
     return tuple(parameters)
@@ -250,8 +250,10 @@ def forward(
 ) -> tuple[list, np.ndarray]:
     """What each map backward needs, and the outputs Y (n, k) of n images X (n, 784)."""
     kept, value = [], X
-    for place, (layer, pair) in enumerate(zip(network, by_layer(network, parameters), strict=True)):
-        keep, value = layer.forward(value, pair, key and (*key, place))
+    by_place = by_layer(network, parameters)
+    for place, layer in enumerate(network):
+        layer_key = None if key is None else (*key, place)
+        keep, value = layer.forward(value, by_place[place], layer_key)
         kept.append(keep)
     return kept, value
 

@@ -45,6 +45,7 @@ from network.sequential import (
     forward,
     initial_parameters,
     outputs_of,
+    parameter_names,
     parameter_shapes,
     read,
     text_of,
@@ -596,10 +597,10 @@ def test_a_bad_network_ends_the_program_with_status_2_before_spark_starts(
     [
         ("--network mlp --hidden 32", "--hidden is the width of the article's network"),
         ("--network mlp --patience 3 --validation 0", "--patience needs"),
-        ("--validation 1", "--validation '1' is not a number at least 0"),
-        ("--patience 0", "--patience '0' is not a whole number"),
-        ("--shift 15", "--shift '15' is more than 14"),
-        ("--schedule step", "--schedule 'step' is not one of"),
+        ("--validation 1", "argument --validation: '1' is not a number at least 0"),
+        ("--patience 0", "argument --patience: '0' is not a whole number"),
+        ("--shift 15", "argument --shift: '15' is more than 14"),
+        ("--schedule step", "argument --schedule: invalid choice: 'step'"),
     ],
 )
 def test_other_wrong_settings_of_a_network_are_refused_as_well(words, said, capsys, monkeypatch):
@@ -670,13 +671,13 @@ def test_a_map_explained_computes_from_what_the_tuple_before_it_holds(text):
     assert len(set(names)) == len(names) == len(network) + 1
     held = {"x", "y*"}
     for place, _, formula, after in explain.maps(network):
-        known = held | {"E", "Acc"} | {name for name, _ in explain.named_shapes(network)}
+        known = held | {"E", "Acc", *parameter_names(2 * len(network))}
         for part in formula.replace("^T", "").split(", "):
             left, _, right = part.rpartition(" = ")
             if left:
                 known.add(left)
             else:  # "E", or "dB2, dW2 from dH^ and H"
-                known |= {f"d{name}" for name in explain.parameter_names(2 * len(network))}
+                known |= {f"d{name}" for name in parameter_names(2 * len(network))}
             assert set(re.findall(SYMBOL, right)) <= known, (place, formula, held)
         held = {name for name, _ in after}
         assert len(held) == len(after)

@@ -28,12 +28,12 @@ import data_loader
 import nn_math
 import train
 from images import blocks
-from network.sequential import network_of, outputs_of
+from network.sequential import outputs_of
 from results.checkpoints import Progress
 from runtime.spark import spark_context
 from training.recipes import IN_PARTITION
 from training.run import initial_of
-from training.settings import complete
+from training.settings import complete, network_of
 
 OURS = {
     "partitions": {"strategy": "partitions"},

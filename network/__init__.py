@@ -1,4 +1,4 @@
-"""Networks of layers, by name or built in a line, and how they learn: pure NumPy.
+"""Layers and the networks made of them: pure NumPy, with errors of their own.
 
-Knows no Spark, so that it runs in a map on any executor.
+Knows neither Spark nor the command line, so that it runs in a map on any executor.
 """

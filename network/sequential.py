@@ -5,17 +5,21 @@ of the first layer that learns, of the second, and so on. Forward and backward a
 functions for one image in a chain of maps (training/chain.py) and for a block of images at once.
 """
 
-import argparse
+import contextlib
 import dataclasses
 import difflib
 import functools
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 import nn_math
 from network.layers import (
+    LAYERS,
+    ROWS,
     SIDE,
+    Activation,
     Arrays,
     Conv,
     Dense,
@@ -23,163 +27,164 @@ from network.layers import (
     Flatten,
     Key,
     Layer,
-    MaxPool,
-    Misfit,
+    NetworkError,
     Picture,
-    Relu,
     Shape,
     Sigmoid,
     Softmax,
-    Tanh,
     cross_entropy,
 )
-from runtime.command_line import UserError
 
 Network = tuple[Layer, ...]
 
-# How a layer is written, and what it is.
-WORDS: dict[str, type[Layer]] = {
-    "dense": Dense,
-    "conv": Conv,
-    "maxpool": MaxPool,
-    "flatten": Flatten,
-    "dropout": Dropout,
-    "sigmoid": Sigmoid,
-    "tanh": Tanh,
-    "relu": Relu,
-    "softmax": Softmax,
-}
-FORMS = (
-    "dense N, conv FILTERS SIDE, maxpool SIDE, flatten, dropout RATE, sigmoid, tanh, relu, softmax"
-)
 INPUT: Shape = (SIDE * SIDE,)
-# Convolutions lay out their columns for so many images at a time: more would not fit the cache.
+# A convolution copies the columns of this many images at a time; more do not fit into the cache.
 IMAGES_AT_ONCE = 32
+# Limits, so that a text from elsewhere costs little time and memory.
+MOST_LAYERS = 100
+MOST_PARAMETERS = 64_000_000  # with their gradients and Adam's two moments: 1 GB of float32
+MOST_VALUES = 1_000_000  # of one image, in all layers: 128 MB of float32 for IMAGES_AT_ONCE
+# How much of a text an error message shows: layers on each side of the wrong one, letters of each.
+LAYERS_SHOWN, LETTERS_SHOWN = 3, 40
 
 
 def Sequential(*layers: Layer) -> Network:  # noqa: N802, its name in PyTorch and Keras
-    """A network of these layers, in their order."""
+    """A network of these layers, in this order."""
     return layers
-
-
-def network_of(settings: argparse.Namespace) -> Network:
-    """The network of a run's settings."""
-    return read(settings.network, len(settings.digits))
 
 
 @functools.cache
 def read(text: str, outputs: int) -> Network:
     """The network that a text such as "dense 256, relu, dense, softmax" describes, for k outputs.
 
-    Raises UserError, which points at the word that does not fit.
+    Raises NetworkError, which marks the layer that is wrong.
     """
+    count = text.count(",") + 1
+    if count > MOST_LAYERS:
+        raise NetworkError(f"it has {count:,} layers; a network has at most {MOST_LAYERS}")
     words = [" ".join(word.split()) for word in text.split(",")]
-    layers: list[Layer] = []
+    layers = []
     for place, word in enumerate(words):
-        try:
+        with _marking(words, place):
             layers.append(_layer(word))
-        except Misfit as misfit:
-            raise UserError(_pointed_at(words, place, misfit)) from None
-    try:
-        return complete(tuple(layers), outputs)
-    except Misfit as misfit:
-        place = len(words) - 1 if misfit.place is None else misfit.place
-        raise UserError(_pointed_at(words, place, misfit)) from None
+    return complete(tuple(layers), outputs)
 
 
 def _layer(word: str) -> Layer:
-    """The layer of a word and its numbers. Raises Misfit."""
-    name, *numbers = word.split() or [""]
-    kind = WORDS.get(name.lower())
+    """The layer of a word and its numbers. Raises NetworkError."""
+    name, *texts = word.split() or [""]
+    kind = LAYERS.get(name.lower())
     if kind is None:
-        raise Misfit(f"no such layer; {did_you_mean(name, WORDS)}here fits one of: {FORMS}")
+        hint = did_you_mean(name, LAYERS)
+        raise NetworkError(f"no such layer; {hint}write one of: {forms()}")
     fields = dataclasses.fields(kind)
     required = [field for field in fields if field.default is dataclasses.MISSING]
-    form = next(form for form in FORMS.split(", ") if form.startswith(name.lower()))
-    if not len(required) <= len(numbers) <= len(fields):
-        raise Misfit(f"it is written `{form}`")
-    try:
-        values = [
-            float(number) if field.name == "rate" else int(number)
-            for field, number in zip(fields, numbers, strict=False)
-        ]
-    except ValueError:
-        raise Misfit(f"it is written `{form}`, with whole numbers but for a rate") from None
-    return kind(*values)
+    if not len(required) <= len(texts) <= len(fields):
+        raise NetworkError(f"write `{kind.form()}`")
+    numbers: list[float] = []
+    for field, text in zip(fields, texts, strict=False):
+        try:
+            numbers.append(float(text) if field.type is float else int(text))
+        except ValueError:
+            whole = "" if field.type is float else "whole "
+            raise NetworkError(f"{field.name.upper()} must be a {whole}number") from None
+    return kind(*numbers)
+
+
+def forms() -> str:
+    """How to write each layer: "dense UNITS, conv FILTERS SIDE, ..."."""
+    return ", ".join(kind.form() for kind in LAYERS.values())
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A question after the known word that is most like this one; nothing if none is."""
-    similar = difflib.get_close_matches(word.lower(), known, 1)
+    """A question with the known word that is most similar to this one; "" if none is similar."""
+    similar = difflib.get_close_matches(word[:LETTERS_SHOWN].lower(), known, 1)
     return f"did you mean {similar[0]}? " if similar else ""
 
 
-def _pointed_at(words: Sequence[str], place: int, misfit: Misfit) -> str:
-    # What a terminal would obey, in a settings.json of somebody else, is written out.
-    words = [word if word.isprintable() else ascii(word) for word in words]
-    marked = [f">>{word}<<" if i == place else word for i, word in enumerate(words)]
-    return f"--network: {', '.join(marked)}: {misfit}"
+def shown(word: str) -> str:
+    """A word for an error message: shortened, and without codes that control a terminal."""
+    if len(word) > LETTERS_SHOWN:
+        word = f"{word[:LETTERS_SHOWN]}..."
+    return word if word.isprintable() else ascii(word)
+
+
+@contextlib.contextmanager
+def _marking(words: Sequence[str], place: int) -> Iterator[None]:
+    """Add the words around a place, with the word there marked, to a NetworkError's message."""
+    try:
+        yield
+    except NetworkError as error:
+        first, end = max(0, place - LAYERS_SHOWN), place + LAYERS_SHOWN + 1
+        marked = [shown(word) for word in words[first:end]]
+        marked[place - first] = f">>{marked[place - first]}<<"
+        before = ["..."] if first > 0 else []
+        after = ["..."] if end < len(words) else []
+        raise NetworkError(f"{', '.join([*before, *marked, *after])}: {error}") from None
 
 
 def text_of(network: Network) -> str:
-    """The text that `read` makes this network of: "dense 64, sigmoid, dense 2, sigmoid"."""
-    names = {kind: word for word, kind in WORDS.items()}
-    words = []
-    for layer in network:
-        if not isinstance(layer, Picture):  # put in by itself, as it was
-            numbers = [value for value in dataclasses.astuple(layer) if value is not None]
-            words.append(" ".join([names[type(layer)], *map(str, numbers)]))
-    return ", ".join(words)
+    """The text from which `read` makes this network: "dense 64, sigmoid, dense 2, sigmoid"."""
+    # `complete` will put in each Picture again.
+    return ", ".join(layer.text() for layer in network if not isinstance(layer, Picture))
 
 
 def complete(network: Network, outputs: int) -> Network:
     """The network for k outputs: shapes checked, `Picture` and `Flatten` put in where needed.
 
-    Raises Misfit, with the place of the layer that does not fit.
+    Raises NetworkError, which marks the layer that is wrong.
     """
-    learning = learning_places(network)
-    if not learning:
-        raise Misfit("it has nothing that learns; a network needs a dense or a conv layer")
-    last = learning[-1]
+    words = [layer.text() for layer in network]
     whole: list[Layer] = []
-    shape = INPUT
+    shape, parameters, values = INPUT, 0, 0
     for place, layer in enumerate(network):
-        try:
-            if isinstance(layer, Dense) and layer.units is None:
-                if place != last:
-                    raise Misfit(
-                        "only the last dense takes its width from the classes; give it one"
-                    )
+        with _marking(words, place):
+            _check_place(network, place)
+            if layer == Dense():
                 layer = Dense(outputs)
-            if place > last and isinstance(layer, Conv | MaxPool | Dropout):
-                raise Misfit("after the last layer that learns fits only an activation")
-            if isinstance(layer, Softmax) and place != len(network) - 1:
-                raise Misfit("softmax fits only at the end, and once")
-            for put in [*_put_in(layer, shape, whole), layer]:
-                if isinstance(put, Flatten) and len(shape) == 1:
-                    continue  # rows already, as in Keras, where one begins with it
-                whole.append(put)
-                shape = put.output_shape(shape)
-            if place == last and isinstance(layer, Dense) and shape != (outputs,):
-                raise Misfit(f"there are {outputs} classes: write `dense` or `dense {outputs}`")
-        except Misfit as misfit:
-            misfit.place = place
-            raise
+            for fitted in _fitted(layer, shape, whole):
+                parameters += sum(map(math.prod, fitted.parameter_shapes(shape)))
+                shape = fitted.output_shape(shape)
+                values += math.prod(shape)
+                whole.append(fitted)
+            _check_size("parameters", parameters, MOST_PARAMETERS)
+            _check_size("values of an image", values, MOST_VALUES)
     if shape != (outputs,):
-        values = " x ".join(map(str, shape))
-        raise Misfit(f"the network ends with {values} values for {outputs} classes; add `dense`")
+        with _marking(words, learning_places(network)[-1]):
+            size = " x ".join(map(str, shape))
+            raise NetworkError(f"it gives {size} values for {outputs} classes; end with `dense`")
     return tuple(whole)
 
 
-def _put_in(layer: Layer, shape: Shape, before: Sequence[Layer]) -> list[Layer]:
-    """What has to come before a layer so that it gets rows or pictures, as it needs them."""
-    if isinstance(layer, Conv | MaxPool) and len(shape) == 1:
-        if any(isinstance(earlier, Dense | Flatten) for earlier in before):
-            raise Misfit("it needs pictures, and what comes before it gives rows of numbers")
-        return [Picture()]
-    if isinstance(layer, Dense | Softmax) and len(shape) == 3:
-        return [Flatten()]
-    return []
+def _check_place(network: Network, place: int) -> None:
+    """Raise NetworkError if the layer at this place may not stand there."""
+    layer, learning = network[place], learning_places(network)
+    if not learning:
+        raise NetworkError("no layer learns; a network needs a dense or a conv layer")
+    if layer == Dense() and place != learning[-1]:
+        raise NetworkError("only the last dense may leave out UNITS, the number of classes")
+    if place > learning[-1] and not isinstance(layer, Activation | Flatten):
+        raise NetworkError("after the last layer that learns write only activations")
+    if isinstance(layer, Softmax) and place != len(network) - 1:
+        raise NetworkError("softmax must be the last layer")
+
+
+def _check_size(name: str, count: int, most: int) -> None:
+    if count > most:
+        raise NetworkError(f"up to here there are {count:,} {name}; a network has at most {most:,}")
+
+
+def _fitted(layer: Layer, shape: Shape, before: Sequence[Layer]) -> list[Layer]:
+    """The layer, and before it a Flatten or Picture if its input is not what it takes."""
+    if isinstance(layer, Flatten) and len(shape) == ROWS:
+        return []  # already rows; Keras too allows it
+    if layer.takes in (None, len(shape)):
+        return [layer]
+    if layer.takes == ROWS:
+        return [Flatten(), layer]
+    if any(earlier.takes is not None for earlier in before):
+        raise NetworkError("it takes pictures, and its input is rows of numbers")
+    return [Picture(), layer]
 
 
 def input_shapes(network: Network) -> list[Shape]:
@@ -198,11 +203,10 @@ def is_article(network: Network) -> bool:
 def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> Arrays:
     """W1, B1, W2, B2, ... before the first epoch, drawn by the seed.
 
-    The article's network for two classes starts as in the article, from U(-0.5, 0.5). Others start
-    with the weights of He or Glorot and biases 0; where k > 2 sigmoids are to tell one class from
-    the others, their biases make each output start at 1/k where the H before them is 1/2 (0 after
-    another activation than sigmoid). An output that starts far lower has next to no gradient, and
-    momentum may never find its class.
+    The article's network for two classes starts as in the article, from U(-0.5, 0.5), any other as
+    `Layer.initial` says. If k > 2 sigmoids are the outputs, their biases are such that each output
+    starts at 1/k where the H before them is 1/2, as after a sigmoid, or 0, as after any other
+    activation. Outputs that start far lower have almost no gradient, and may never be learned.
     """
     shapes = input_shapes(network)
     ((outputs,), last) = shapes[-1], network[-1]
@@ -210,37 +214,29 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
         return nn_math.initial_parameters(seed, shapes[1][0], outputs, dtype)
     rng = nn_math.random_stream(seed)
     parameters: list[np.ndarray] = []
-    for place, (layer, shape) in enumerate(zip(network, shapes[:-1], strict=True)):
-        parameters += layer.initial(rng, shape, _before_relu(network, place), dtype)
+    learning = learning_places(network)
+    for place, end in zip(learning, [*learning[1:], len(network)], strict=True):
+        activations = [layer for layer in network[place:end] if isinstance(layer, Activation)]
+        relu = any(layer.is_relu for layer in activations[:1])
+        parameters += network[place].initial(rng, shapes[place], relu, dtype)
     if isinstance(last, Sigmoid) and outputs > 2:
         W, B = parameters[-2:]
-        place = learning_places(network)[-1]
+        place = learning[-1]
         before = [layer for layer in network[:place] if not isinstance(layer, Dropout | Flatten)]
         H = 0.5 if before and isinstance(before[-1], Sigmoid) else 0.0
         parameters[-1] = (B - np.log(outputs - 1) - H * W.sum(axis=0)).astype(dtype)
     return tuple(parameters)
 
 
-def _before_relu(network: Network, place: int) -> bool:
-    """Whether the activation that follows a layer is a relu."""
-    for layer in network[place + 1 :]:
-        if isinstance(layer, Sigmoid | Tanh | Relu | Softmax) or layer.learns:
-            return isinstance(layer, Relu)
-    return False
-
-
 def parameter_names(count: int) -> list[str]:
-    """W1, B1, W2, B2, ... of so many arrays."""
+    """The names of this many arrays: W1, B1, W2, B2, ..."""
     return [f"{'WB'[number % 2]}{number // 2 + 1}" for number in range(count)]
 
 
 def parameter_shapes(network: Network) -> list[Shape]:
     """The shapes of W1, B1, W2, B2, ..."""
-    shapes: list[Shape] = []
-    for layer, before in zip(network, input_shapes(network), strict=False):
-        drawn = layer.initial(np.random.default_rng(0), before, False, "float32")
-        shapes += [array.shape for array in drawn]
-    return shapes
+    pairs = zip(network, input_shapes(network), strict=False)
+    return [shape for layer, before in pairs for shape in layer.parameter_shapes(before)]
 
 
 def by_layer(network: Network, parameters: Arrays) -> list[Arrays]:
@@ -252,10 +248,12 @@ def by_layer(network: Network, parameters: Arrays) -> list[Arrays]:
 def forward(
     network: Network, parameters: Arrays, X: np.ndarray, key: Key | None = None
 ) -> tuple[list, np.ndarray]:
-    """What each map backward will want, and the outputs Y (n, k) of n images X (n, 784)."""
+    """What each map backward needs, and the outputs Y (n, k) of n images X (n, 784)."""
     kept, value = [], X
-    for place, (layer, own) in enumerate(zip(network, by_layer(network, parameters), strict=True)):
-        keep, value = layer.forward(value, own, key and (*key, place))
+    by_place = by_layer(network, parameters)
+    for place, layer in enumerate(network):
+        layer_key = None if key is None else (*key, place)
+        keep, value = layer.forward(value, by_place[place], layer_key)
         kept.append(keep)
     return kept, value
 
@@ -269,10 +267,10 @@ def outputs_of(network: Network, parameters: Arrays, X: np.ndarray) -> np.ndarra
 def output_error(
     network: Network, Y_hat: np.ndarray, Y: np.ndarray, y_true: np.ndarray
 ) -> tuple[float, np.ndarray, int]:
-    """E, its derivative, and Acc, of n images; Y^ is what the last layer was given.
+    """E, its derivative, and Acc, of n images; Y^ is the input of the last layer.
 
-    After a softmax, E is the cross-entropy, and the derivative is by Y^; else E is the article's
-    squared error, and the derivative is by Y. In both cases it is Y - y*.
+    If the last layer is a softmax, E is the cross-entropy and the derivative is by Y^. Otherwise E
+    is the article's squared error and the derivative is by Y. In both cases it is Y - y*.
     """
     if isinstance(network[-1], Softmax):
         E = cross_entropy(Y_hat, y_true)
@@ -282,34 +280,27 @@ def output_error(
 
 
 def learning_places(network: Network) -> list[int]:
-    """The places of the layers that learn, the first of them first."""
+    """The places of the layers that learn, in ascending order."""
     return [place for place, layer in enumerate(network) if layer.learns]
 
 
 def backward_places(network: Network) -> range:
-    """The places of the layers that have a map backward: the last down to the first that learns."""
+    """The places of the maps backward: from the last layer down to the first that learns."""
     return range(len(network) - 1, learning_places(network)[0] - 1, -1)
 
 
-def learner_behind(network: Network, place: int) -> Layer | None:
-    """The layer after one, if it learns."""
-    behind = place + 1
-    if behind < len(network) and network[behind].learns:
-        return network[behind]
-    return None
-
-
 def backward(
-    layer: Layer, kept: object, delta: np.ndarray, behind: Layer | None, parameters: Arrays
+    network: Network, place: int, kept: object, delta: np.ndarray, by_place: Sequence[Arrays]
 ) -> tuple[np.ndarray, Arrays]:
-    """The map backward of a layer: delta for the next one, and (dB, dW) if the layer learns.
+    """The map backward of a layer: delta for the next map, and (dB, dW) if the layer learns.
 
-    `delta` comes in as the derivative of E by this layer's value, or by that of the layer behind
-    it, if that one learns: its part, such as dB2 W2^T, is done here, as in the article's map 7,
-    with its parameters.
+    `delta` is the derivative of E by this layer's value. If the layer behind it learns, `delta` is
+    the derivative by that layer's value; its `input_delta`, such as dB2 W2^T, is computed here, as
+    in the article's map 7. by_place: the parameters as `by_layer` returns them.
     """
-    if behind is not None:
-        delta = behind.input_delta(None, delta, parameters)
+    layer, behind = network[place], place + 1
+    if behind < len(network) and network[behind].learns:
+        delta = network[behind].input_delta(None, delta, by_place[behind])
     if layer.learns:
         dW, dB = layer.gradients(kept, delta)
         return delta, (dB, dW)
@@ -320,10 +311,9 @@ def batch_tuple(
     network: Network, parameters: Arrays, X: np.ndarray, y_true: np.ndarray, key: Key
 ) -> tuple:
     """All maps on n images at once: (E, dB2, dW2, dB1, dW1, Acc, n), summed over X (n, 784)."""
-    chunks = _chunks(network, len(X))
     tuples = (
         _chunk_tuple(network, parameters, X[rows], y_true[rows], (*key, number))
-        for number, rows in enumerate(chunks)
+        for number, rows in enumerate(_chunks(network, len(X)))
     )
     return functools.reduce(nn_math.add, tuples)
 
@@ -333,11 +323,10 @@ def _chunk_tuple(
 ) -> tuple:
     kept, Y = forward(network, parameters, X, key)
     E, delta, Acc = output_error(network, kept[-1], Y, y_true)
-    own = *by_layer(network, parameters), ()
+    by_place = by_layer(network, parameters)
     gradients: Arrays = ()
     for place in backward_places(network):
-        behind = learner_behind(network, place)
-        delta, more = backward(network[place], kept[place], delta, behind, own[place + 1])
+        delta, more = backward(network, place, kept[place], delta, by_place)
         gradients = *gradients, *more
     return (E, *gradients, Acc, len(X))
 
@@ -345,18 +334,13 @@ def _chunk_tuple(
 def error_tuple(
     network: Network, parameters: Arrays, X: np.ndarray, y_true: np.ndarray
 ) -> tuple[float, int, int]:
-    """(E, Acc, n), summed over n images that are not trained on."""
+    """(E, Acc, n), summed over n images, without dropout."""
     tuples = []
     for rows in _chunks(network, len(X)):
         kept, Y = forward(network, parameters, X[rows])
         E, _, Acc = output_error(network, kept[-1], Y, y_true[rows])
         tuples.append((E, Acc, len(Y)))
     return functools.reduce(nn_math.add, tuples)
-
-
-def leaves_to_chance(network: Network) -> bool:
-    """Whether a layer draws random numbers in training."""
-    return any(isinstance(layer, Dropout) for layer in network)
 
 
 def _chunks(network: Network, n: int) -> list[slice]:

@@ -27,16 +27,13 @@ FIRST, WORST = 100, 50  # test images on the page: so many of the first, and of 
 MOST_PARAMETERS = 4_000_000  # 21 MB of text
 # A module comes after those that it imports.
 MODULES = ("mathematics", "digit", "pictures", "chain", "reduce", "main")
-# The kinds of layers that mathematics.js knows.
-KINDS = {"dense", "conv", "maxpool", "picture", "flatten", "dropout"}
-KINDS |= {"sigmoid", "tanh", "relu", "softmax"}
 
 
 def why_not(trained: Trained) -> str | None:
     """What keeps a network off the page, in words; None if nothing does."""
     for layer in trained.network:
-        if _kind(layer) not in KINDS:
-            return f"it cannot show layers of the kind {_kind(layer)}"
+        if layer.word not in kinds():
+            return f"it cannot show layers of the kind {layer.word}"
     numbers = sum(array.size for array in trained.parameters)
     if numbers > MOST_PARAMETERS:
         return f"it can hold {MOST_PARAMETERS:,} parameters, and this network has {numbers:,}"
@@ -86,7 +83,7 @@ def layers_of(network: Network) -> list[dict[str, Any]]:
     names, shapes = iter(parameter_names(2 * len(network))), input_shapes(network)
     return [
         {
-            "kind": _kind(layer),
+            "kind": layer.word,
             **dataclasses.asdict(layer),
             "input": before,
             "output": after,
@@ -103,6 +100,8 @@ def maps_of(network: Network) -> list[dict[str, Any]]:
         formula = re.sub(r" \* (?=\w+'\()", " · ", computed.replace("^T", "ᵀ"))
         names = [name for name, _ in after]
         new = [name for name in names if name not in known]
+        if back and network[place].learns:  # here mathematics.js has dW and dB, not delta
+            new = [name for name in new if re.fullmatch(r"d[WB]\d+", name)]
         chain.append({"l": place, "back": back, "formula": formula, "tuple": names, "draws": new})
         known |= set(new)
     return chain
@@ -125,8 +124,10 @@ def page(content: dict[str, Any]) -> str:
     )
 
 
-def _kind(layer: Any) -> str:
-    return type(layer).__name__.lower()
+def kinds() -> set[str]:
+    """The layers that mathematics.js can compute: the names in its table KINDS."""
+    _, _, table = _part("mathematics.js").partition("export const KINDS = {\n")
+    return set(re.findall(r"^  (\w+):", table.partition("\n};")[0], re.MULTILINE))
 
 
 def _part(name: str) -> str:

@@ -130,10 +130,7 @@ def _parsed(content: bytes) -> tuple[Progress, dict[str, Any]]:
     described, history = contents.arrays_of(content, ["run", "history"])
     run = contents.parse_run(described.tobytes())
     settings = run["settings"]
-    try:
-        shapes = parameter_shapes(read(settings["network"], len(settings["digits"])))
-    except UserError as error:
-        raise Unusable(str(error).removeprefix("--")) from None
+    shapes = parameter_shapes(read(settings["network"], len(settings["digits"])))
     names = parameter_names(len(shapes))
     if len(headers) != len(kinds) * len(names):
         raise Unusable("its arrays are not those of the network")

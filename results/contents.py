@@ -13,7 +13,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
-from network.layers import Arrays, Shape
+from network.layers import Arrays, NetworkError, Shape
+from network.sequential import read
 from runtime.command_line import UserError, printable
 
 LONGEST_NAME = 24  # letters of a class
@@ -51,7 +52,11 @@ def parse_run(text: bytes) -> dict[str, Any]:
             raise Unusable(f"not the settings of a run ({path} is not {what})")
     classes = _field(run, "data.classes")
     if classes and len(classes) != len(run["settings"]["digits"]):
-        raise Unusable("data.classes does not name each class")
+        raise Unusable("not the settings of a run (data.classes does not name each class)")
+    try:
+        read(run["settings"]["network"], len(run["settings"]["digits"]))
+    except NetworkError as error:
+        raise Unusable(f"network: {error}") from None
     return run
 
 

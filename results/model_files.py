@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from network.layers import Arrays, Shape
-from network.sequential import Network, parameter_names, parameter_shapes, read
+from network.sequential import Network, parameter_names, parameter_shapes
 from results import contents
 from runtime import storage
 from runtime.command_line import UserError
@@ -166,10 +166,6 @@ def load_settings(folder: str) -> dict[str, Any]:
             raise contents.Unusable("not the settings of a run (data.place is missing)")
     except contents.Unusable as reason:
         contents.refuse(place, reason, "train the model again")
-    try:
-        read(run["settings"]["network"], len(run["settings"]["digits"]))
-    except UserError as error:
-        raise UserError(f"{place}: {str(error).removeprefix('--')}") from None
     return run
 
 

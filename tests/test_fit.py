@@ -99,7 +99,7 @@ def test_the_chain_is_one_sample_a_map_each_way_and_one_reduce(split, monkeypatc
     assert steps == ["sample", *["map"] * maps, "reduce"]
 
 
-class ByPixels(Dropout):
+class ByPixels(Dropout, in_text=False):
     """The dropout of a chain whose settings have seed 1, in epoch 2: its mask is by the image."""
 
     def forward(self, a, parameters, key):

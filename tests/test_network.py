@@ -1,11 +1,15 @@
 """Layers and the networks made of them, against differences, loops and formulas written out."""
 
 import contextlib
+import dataclasses
 import itertools
 import math
 import re
+import time
+import tracemalloc
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,12 +20,14 @@ import nn_math
 import train
 from network import explain
 from network.layers import (
+    LAYERS,
+    Activation,
     Conv,
     Dense,
     Dropout,
     Flatten,
     MaxPool,
-    Misfit,
+    NetworkError,
     Picture,
     Relu,
     Sigmoid,
@@ -31,20 +37,26 @@ from network.layers import (
 )
 from network.sequential import (
     Sequential,
+    backward_places,
     batch_tuple,
+    by_layer,
     complete,
     error_tuple,
     forward,
     initial_parameters,
     outputs_of,
+    parameter_names,
     parameter_shapes,
     read,
     text_of,
 )
+from pictures import page
+from results.model_files import Trained
 from runtime.command_line import UserError
-from training import recipes
+from training import chain, recipes, run
 from training.optimizers import OPTIMIZERS
 from training.recipes import STRATEGIES
+from training.settings import complete as complete_settings
 from training.settings import from_command_line
 from training.verdict import doubts
 
@@ -120,10 +132,13 @@ def in_memory(of_one_image: tuple[int, ...], n: int) -> tuple[int, ...]:
     ids=lambda value: repr(value) if not isinstance(value, tuple) else "x".join(map(str, value)),
 )
 def test_the_maps_backward_of_a_layer_are_its_central_differences(layer, shape):
+    check_layer(layer, shape)
+
+
+def check_layer(layer, shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(4)
     of_one_image = shape[1:] if len(shape) == 2 else shape[:-1]
-    own = layer.initial(rng, of_one_image, False, "float64")
-    own = tuple(array + 0.1 * rng.normal(size=array.shape) for array in own)
+    own = tuple(rng.normal(size=size) for size in layer.parameter_shapes(of_one_image))
     n = shape[0] if len(shape) == 2 else shape[-1]
     a = rng.normal(size=in_memory(of_one_image, n))
     kept, value = layer.forward(a, own, KEY)
@@ -150,7 +165,10 @@ def test_the_maps_backward_of_a_layer_are_its_central_differences(layer, shape):
 
 @pytest.mark.parametrize("text", NETWORKS)
 def test_the_gradients_of_a_network_are_its_central_differences(text):
-    network = read(text, 3)
+    check_gradients(read(text, 3))
+
+
+def check_gradients(network) -> None:
     parameters, (X, y_true) = some_parameters(network), some_batch(5, 3)
     E, *backwards, _, n = batch_tuple(network, parameters, X, y_true, KEY)
     assert n == 5 and E > 0
@@ -438,61 +456,104 @@ def test_to_flatten_rows_changes_nothing(text, same):
     assert outputs_of(network, initial_parameters(network, 1, "float64"), X).shape == (4, 3)
 
 
+TOO_MANY = "dense 65536, relu, dense 65536, relu, dense, softmax"
 BAD = [
     ("dense 256, rellu, dense, softmax", "rellu", "no such layer; did you mean relu?"),
-    ("dense 256, lstm 9, dense", "lstm 9", "no such layer; here fits one of: dense N,"),
+    ("dense 256, lstm 9, dense", "lstm 9", "no such layer; write one of: dense UNITS,"),
+    ("picture, dense", "picture", "no such layer; write one of: dense UNITS,"),
+    ("activation, dense", "activation", "no such layer; write one of: dense UNITS,"),
     ("", "", "no such layer"),
     ("dense 256,, dense", "", "no such layer"),
     ("dense 256, relu, dense,", "", "no such layer"),
-    ("conv 3, dense", "conv 3", "it is written `conv FILTERS SIDE`"),
-    ("conv, dense", "conv", "it is written `conv FILTERS SIDE`"),
-    ("conv 3 3 3, dense", "conv 3 3 3", "it is written `conv FILTERS SIDE`"),
-    ("maxpool, dense", "maxpool", "it is written `maxpool SIDE`"),
-    ("dense 5, dropout, dense", "dropout", "it is written `dropout RATE`"),
-    ("dense 5, relu 3, dense", "relu 3", "it is written `relu`"),
-    ("dense x, dense", "dense x", "with whole numbers"),
-    ("dense 2.5, dense", "dense 2.5", "with whole numbers"),
-    ("dropout high, dense", "dropout high", "with whole numbers but for a rate"),
-    ("dense 0, dense", "dense 0", "the number of units is at least 1"),
-    ("dense -5, dense", "dense -5", "the number of units is at least 1"),
+    ("conv 3, dense", "conv 3", "write `conv FILTERS SIDE`"),
+    ("conv, dense", "conv", "write `conv FILTERS SIDE`"),
+    ("conv 3 3 3, dense", "conv 3 3 3", "write `conv FILTERS SIDE`"),
+    ("maxpool, dense", "maxpool", "write `maxpool SIDE`"),
+    ("dense 5, dropout, dense", "dropout", "write `dropout RATE`"),
+    ("dense 5, relu 3, dense", "relu 3", "write `relu`"),
+    ("dense x, dense", "dense x", "UNITS must be a whole number"),
+    ("dense 2.5, dense", "dense 2.5", "UNITS must be a whole number"),
+    ("conv 3 x, dense", "conv 3 x", "SIDE must be a whole number"),
+    ("dropout high, dense", "dropout high", "RATE must be a number"),
+    ("dense 0, dense", "dense 0", "UNITS must be at least 1"),
+    ("dense -5, dense", "dense -5", "UNITS must be at least 1"),
     ("dense 65537, dense", "dense 65537", "at most 65536"),
-    ("dense " + "9" * 5000 + ", dense", "dense " + "9" * 5000, "with whole numbers"),
-    ("conv 0 3, dense", "conv 0 3", "the number of filters is at least 1"),
-    ("maxpool 0, dense", "maxpool 0", "the number of side"),
-    ("dense, relu, dense, softmax", "dense", "only the last dense takes its width"),
-    ("dense 5, softmax, dense, softmax", "softmax", "softmax fits only at the end, and once"),
-    ("dense, softmax, softmax", "softmax", "softmax fits only at the end, and once"),
-    ("dense 3, conv 3 3, dense", "conv 3 3", "it needs pictures"),
-    ("dense 784, maxpool 2, dense", "maxpool 2", "it needs pictures"),
-    (
-        "conv 5 30, dense, softmax",
-        "conv 5 30",
-        "what comes before it is 28x28: a side of at most 28",
-    ),
-    ("maxpool 40, dense", "maxpool 40", "a side of at most 28 fits"),
-    ("conv 3 25, maxpool 5, dense", "maxpool 5", "what comes before it is 4x4"),
-    ("conv 3 5, maxpool 9, conv 2 3, dense", "conv 2 3", "is 2x2: a side of at most 2 fits"),
-    ("dropout 1, dense", "dropout 1", "a rate is at least 0 and less than 1, not 1"),
-    ("dropout -0.1, dense", "dropout -0.1", "a rate is at least 0"),
-    ("dropout nan, dense", "dropout nan", "a rate is at least 0"),
+    ("dense " + "9" * 5000 + ", dense", "dense " + "9" * 34 + "...", "must be a whole number"),
+    ("conv 0 3, dense", "conv 0 3", "FILTERS must be at least 1"),
+    ("maxpool 0, dense", "maxpool 0", "SIDE must be at least 1"),
+    ("dense, relu, dense, softmax", "dense", "only the last dense may leave out UNITS"),
+    ("dense 5, softmax, dense, softmax", "softmax", "softmax must be the last layer"),
+    ("dense, softmax, softmax", "softmax", "softmax must be the last layer"),
+    ("dense 3, conv 3 3, dense", "conv 3 3", "it takes pictures, and its input is rows"),
+    ("dense 784, maxpool 2, dense", "maxpool 2", "it takes pictures, and its input is rows"),
+    ("conv 3 5, dense 784, conv 3 3, dense", "conv 3 3", "it takes pictures"),
+    ("conv 5 30, dense, softmax", "conv 5 30", "its input is 28x28: the side must be at most 28"),
+    ("maxpool 40, dense", "maxpool 40", "the side must be at most 28"),
+    ("conv 3 25, maxpool 5, dense", "maxpool 5", "its input is 4x4"),
+    ("conv 3 5, maxpool 9, conv 2 3, dense", "conv 2 3", "is 2x2: the side must be at most 2"),
+    ("dropout 1, dense", "dropout 1", "RATE must be at least 0 and less than 1, not 1"),
+    ("dropout -0.1, dense", "dropout -0.1", "RATE must be at least 0"),
+    ("dropout nan, dense", "dropout nan", "RATE must be at least 0"),
     ("dropout 50, dense", "dropout 50", "less than 1, not 50"),
-    ("relu, softmax", "softmax", "it has nothing that learns"),
-    ("flatten", "flatten", "it has nothing that learns"),
-    ("dense 7, relu", "dense 7", "there are 3 classes: write `dense` or `dense 3`"),
-    ("dense 20, relu, dense 5, softmax", "dense 5", "write `dense` or `dense 3`"),
-    ("conv 3 3, relu", "relu", "ends with 3 x 26 x 26 values for 3 classes; add `dense`"),
-    ("dense 9, relu, dense, dropout 0.5", "dropout 0.5", "fits only an activation"),
+    ("relu, softmax", "relu", "no layer learns"),
+    ("flatten", "flatten", "no layer learns"),
+    ("dense 7, relu", "dense 7", "it gives 7 values for 3 classes; end with `dense`"),
+    ("dense 20, relu, dense 5, softmax", "dense 5", "it gives 5 values for 3 classes"),
+    ("conv 3 3, relu", "conv 3 3", "it gives 3 x 26 x 26 values for 3 classes; end with `dense`"),
+    ("dense 9, relu, dense, dropout 0.5", "dropout 0.5", "write only activations"),
+    (TOO_MANY, "dense 65536", "there are 4,346,478,592 parameters; a network has at most 64,000,"),
+    ("conv 9999 3, conv 9999 3, dense", "conv 9999 3", "a network has at most 1,000,000"),
+    ("conv 2000 1, relu, dense", "conv 2000 1", "there are 1,568,784 values of an image;"),
 ]
 
 
 @pytest.mark.parametrize(("text", "word", "said"), BAD, ids=lambda value: value[:30] or "nothing")
 def test_a_bad_network_is_refused_in_one_line_that_points_at_the_word(text, word, said):
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(NetworkError) as caught:
         read(text, 3)
     line = str(caught.value)
-    assert line.startswith("--network: ") and line.isprintable()
+    assert line.isprintable() and "--network" not in line
     assert re.findall(">>(.*)<<", line) == [word]
     assert said in line.partition("<<")[2]
+
+
+def test_of_a_long_text_only_the_layers_around_the_wrong_one_are_shown():
+    words = [f"dense {number}" for number in range(1, 51)]
+    with pytest.raises(NetworkError) as caught:
+        read(", ".join([*words, "rellu", *words[:40]]), 3)
+    marked = "..., dense 48, dense 49, dense 50, >>rellu<<, dense 1, dense 2, dense 3, ...: no such"
+    assert str(caught.value).startswith(marked)
+
+
+LONG = ["relu," * 9_999 + "dense", "x" * 10**7, "dense " + "9" * 10**7, "," * 10**7]
+LONG += ["dropout 0." + "9" * 10**7, "dense" + " 5" * 10**6, "dense, " + "\x1b" * 10**7]
+
+
+@pytest.mark.parametrize("text", LONG, ids=lambda text: f"{text[:9]!a}")
+def test_a_long_text_is_refused_at_once_in_a_short_line(text):
+    started = time.process_time()
+    with pytest.raises(NetworkError) as caught:
+        read(text, 3)
+    assert time.process_time() - started < 1
+    assert len(str(caught.value)) < 500
+
+
+def test_a_network_of_very_many_layers_is_told_the_limit():
+    largest = ", ".join(["dense 9, relu"] * 49 + ["dense, softmax"])
+    assert len(read(largest, 3)) == 100
+    with pytest.raises(NetworkError, match="^it has 101 layers; a network has at most 100$"):
+        read(f"dropout 0.5, {largest}", 3)
+
+
+def test_parameters_are_counted_without_drawing_them():
+    """51 million of them would take 200 MB."""
+    tracemalloc.start()
+    network = read("dense 65536, relu, dense, softmax", 10)
+    shapes, told = parameter_shapes(network), explain.table(network, "float32")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert shapes == [(784, 65536), (1, 65536), (65536, 10), (1, 10)]
+    assert "52,101,130 parameters" in told and peak < 10**6
 
 
 def test_a_mistyped_name_is_answered_with_the_names():
@@ -503,13 +564,16 @@ def test_a_mistyped_name_is_answered_with_the_names():
         said = str(caught.value)
         assert said.startswith(f"--network: no network is called {text}; {hint}the names are ")
         assert ", ".join(recipes.NETWORKS) in said
-    with pytest.raises(UserError, match="it is written `dropout RATE`"):
+    with pytest.raises(UserError, match="--network: >>dropout<<: write `dropout RATE`"):
         recipes.named("dropout", None, 10)
+    with pytest.raises(UserError) as caught:
+        recipes.named("x" * 10**6, None, 10)
+    assert len(str(caught.value)) < 400
 
 
 @pytest.mark.parametrize("text", ["dense 5\nrelu", "\x1b[2Jdense, relu", "dense\u202e 5, dense"])
 def test_what_a_text_does_to_a_terminal_is_not_done_by_its_refusal(text):
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(NetworkError) as caught:
         read(text, 3)
     assert str(caught.value).isprintable()
 
@@ -519,7 +583,7 @@ def test_a_bad_network_ends_the_program_with_status_2_before_spark_starts(
     text, capsys, tmp_path, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(train, "spark_context", None)
+    monkeypatch.setattr(run, "spark_context", None)
     with pytest.raises(SystemExit) as caught:
         train.main(["--digits", "3", "7", "9", "--network", text])
     output, errors = capsys.readouterr()
@@ -540,7 +604,7 @@ def test_a_bad_network_ends_the_program_with_status_2_before_spark_starts(
     ],
 )
 def test_other_wrong_settings_of_a_network_are_refused_as_well(words, said, capsys, monkeypatch):
-    monkeypatch.setattr(train, "spark_context", None)
+    monkeypatch.setattr(run, "spark_context", None)
     with pytest.raises(SystemExit) as caught:
         train.main(words.split())
     (line,) = capsys.readouterr().err.splitlines()
@@ -549,13 +613,13 @@ def test_other_wrong_settings_of_a_network_are_refused_as_well(words, said, caps
 
 @pytest.mark.parametrize("make", [lambda: Dropout(1), lambda: Dense(0), lambda: Conv(2, 0)])
 def test_a_layer_of_python_refuses_what_a_text_refuses(make):
-    with pytest.raises(Misfit):
+    with pytest.raises(NetworkError):
         make()
 
 
 def explained(capsys, monkeypatch, *words: str) -> list[str]:
     """What --explain prints, where there is no Spark."""
-    monkeypatch.setattr(train, "spark_context", None)
+    monkeypatch.setattr(run, "spark_context", None)
     assert train.main([*words, "--explain"]) == 0
     return capsys.readouterr().out.splitlines()
 
@@ -595,6 +659,94 @@ def test_a_network_explained_has_a_map_forward_and_one_backward_for_each_layer(t
     assert names == [f"d{kind}{number}" for number in pairs for kind in "BW"]
 
 
+UNUSUAL = ["dropout 0.2, conv 3 5, dense", "dense 5, relu, tanh, dense 4, sigmoid, dense"]
+UNUSUAL += ["relu, dense 5, relu, dense", "conv 3 5, conv 4 2, relu, dense, tanh, softmax"]
+SYMBOL = r"(?<!\w)d?(?:x|[HYWB]\d*\^?)'*(?!\w)"
+
+
+@pytest.mark.parametrize("text", [*NETWORKS, *UNUSUAL, *recipes.NETWORKS.values()])
+def test_a_map_explained_computes_from_what_the_tuple_before_it_holds(text):
+    network = read(text, 3)
+    names = explain.value_names(network)
+    assert len(set(names)) == len(names) == len(network) + 1
+    held = {"x", "y*"}
+    for place, _, formula, after in explain.maps(network):
+        known = held | {"E", "Acc", *parameter_names(2 * len(network))}
+        for part in formula.replace("^T", "").split(", "):
+            left, _, right = part.rpartition(" = ")
+            if left:
+                known.add(left)
+            else:  # "E", or "dB2, dW2 from dH^ and H"
+                known |= {f"d{name}" for name in parameter_names(2 * len(network))}
+            assert set(re.findall(SYMBOL, right)) <= known, (place, formula, held)
+        held = {name for name, _ in after}
+        assert len(held) == len(after)
+
+
+@pytest.fixture
+def leaky_relu():
+    """A layer that no other module knows."""
+
+    @dataclasses.dataclass(frozen=True)
+    class LeakyRelu(Activation):
+        slope: float
+        is_relu = True
+
+        def forward(self, a, parameters, key):
+            return a, np.where(a > 0, a, self.slope * a)
+
+        def input_delta(self, kept, delta, parameters):
+            return delta * np.where(kept > 0, 1, self.slope)
+
+    yield LeakyRelu
+    del LAYERS["leakyrelu"]
+
+
+def test_a_new_layer_is_read_trained_and_written_by_its_class_alone(leaky_relu):
+    text = "conv 2 5, maxpool 4, leakyrelu 0.1, flatten, dense 5, leakyrelu 0.2, dense 3, softmax"
+    network = read(text, 3)
+    assert leaky_relu(0.1) in network and text_of(network) == text
+    with pytest.raises(NetworkError, match="write `leakyrelu SLOPE`"):
+        read("leakyrelu, dense", 3)
+    with pytest.raises(NetworkError, match="did you mean leakyrelu.*, leakyrelu SLOPE"):
+        read("leakyrel, dense", 3)
+    check_layer(leaky_relu(0.1), (3, 5))
+    check_gradients(network)
+    relu = read(re.sub(r"leakyrelu 0..", "relu", text), 3)
+    for one, other in zip(*(initial_parameters(each, 1) for each in (network, relu)), strict=True):
+        assert one.tobytes() == other.tobytes(), "its weights start as those before a relu"
+    why_not = page.why_not(Trained(network, (), [], []))
+    assert why_not == "it cannot show layers of the kind leakyrelu"
+
+
+def test_a_new_layer_is_explained_by_its_class_alone(leaky_relu):
+    forward_and_back = explain.maps(read("dense 5, leakyrelu 0.1, dense, leakyrelu 0.2", 3))
+    assert [step.formula for step in forward_and_back] == [
+        "H^ = x W1 + B1",
+        "H = leakyrelu(H^)",
+        "Y^ = H W2 + B2",
+        "Y = leakyrelu(Y^)",
+        "E, Acc, dB2 = (Y - y*) * leakyrelu'(Y^)",
+        "dW2 = H^T dB2",
+        "dB1 = (dB2 W2^T) * leakyrelu'(H^)",
+        "dW1 = x^T dB1",
+    ]
+
+
+def test_the_chain_of_a_new_layer_is_its_maps_on_all_images_at_once(leaky_relu):
+    network = read("conv 2 5, maxpool 4, leakyrelu 0.1, dense 5, leakyrelu 0.2, dense, softmax", 3)
+    parameters, (X, y_true) = some_parameters(network), some_batch(1, 3)
+    shared = SimpleNamespace(value=by_layer(network, parameters))
+    elements = X, y_true
+    for place in range(len(network)):
+        elements = chain.forward_map(network, shared, place, None)(elements)
+    for place in backward_places(network):
+        elements = chain.backward_map(network, shared, place)(elements)
+    expected = batch_tuple(network, parameters, X, y_true, KEY)
+    for one, other in zip(elements, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def filled(*words: str):
     return from_command_line(list(words))
 
@@ -619,8 +771,7 @@ def test_every_network_and_strategy_gets_all_settings_and_no_doubt(network, stra
         assert chosen.learning_rate > 0
         slow = chosen.strategy != "averaging" and optimizer == "sgd" and digits == ["all"]
         assert [doubt.split()[1] for doubt in doubts(chosen)] == ["sgd"] * slow
-        again = complete({name: value for name, value in vars(chosen).items()})
-        assert again == chosen, "complete settings stay as they are"
+        assert complete_settings(vars(chosen)) == chosen, "complete settings stay as they are"
 
 
 def test_the_default_is_the_article():
@@ -671,7 +822,7 @@ def test_small_batches_get_a_small_rate_and_very_large_ones_are_doubted():
     rates = {size: filled(*words, size).learning_rate for size in ("1", "8", "32", "512")}
     assert rates == {"1": usual / 32, "8": usual / 4, "32": usual, "512": usual}
     (doubt,) = doubts(filled(*words, "8192"))
-    assert doubt.startswith("--batch-size 8192 leaves a pass only a few steps")
+    assert doubt.startswith("--batch-size 8192 leaves only a few steps in a pass")
     assert doubts(filled(*words, "1")) == doubts(filled(*words, "1024")) == []
 
 
@@ -682,5 +833,5 @@ def test_a_rate_that_diverges_is_told_with_the_one_that_learns(network, strategy
     words = ["--digits", "all", "--network", network]
     words += ["--strategy", strategy, "--optimizer", optimizer]
     doubt = doubts(filled(*words, "--learning-rate", "1000"))[-1]
-    usual = re.search(r"--learning-rate 1000 .* without it the rate is ([\d.]+)$", doubt)[1]
+    usual = re.search(r"--learning-rate 1000 .* the default is ([\d.]+)$", doubt)[1]
     assert float(usual) == filled(*words).learning_rate

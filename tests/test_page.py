@@ -19,6 +19,7 @@ import nn_math
 import predict
 import train
 from images import offline_digits, own
+from network.layers import LAYERS
 from network.sequential import batch_tuple, initial_parameters, read
 from pictures import page
 from results import model_files
@@ -99,10 +100,10 @@ def test_a_network_that_the_page_cannot_show_is_scored_as_before(
 ):
     places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path / "plots")]
     assert train.main(["--data", small_mnist, "--epochs", "1", *places]) == 0
-    monkeypatch.setattr(page, "KINDS", page.KINDS - {"sigmoid"})
+    monkeypatch.setattr(page, "kinds", lambda: {"dense"})
     assert predict.main(places) == 0
     said = capsys.readouterr().out
-    assert "no page to look inside the network: it cannot show layers of the kind sigmoid" in said
+    assert "no page of the network: it cannot show layers of the kind sigmoid" in said
     assert "accuracy" in said
     assert not (tmp_path / "plots" / "network.html").exists()
 
@@ -117,9 +118,7 @@ def test_the_page_knows_every_kind_of_layer_that_there_is():
     text = f"{CONVOLUTIONS.replace('dense 9', 'dropout 0.5, flatten, dense 9, sigmoid')}"
     network = read(text, 10)
     assert page.why_not(Trained(network, initial_parameters(network, 1), [], [])) is None
-    mathematics = (PARTS / "mathematics.js").read_text()
-    for kind in page.KINDS:
-        assert re.search(rf"^  {kind}:", mathematics, re.MULTILINE), kind
+    assert page.kinds() == {*LAYERS, "picture"}
 
 
 def test_the_history_is_read_as_it_was_written(tmp_path):

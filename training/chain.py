@@ -15,15 +15,7 @@ from collections.abc import Callable
 from pyspark import RDD, Broadcast
 
 from network.layers import Arrays, Key
-from network.sequential import (
-    Network,
-    backward,
-    backward_places,
-    by_layer,
-    learner_behind,
-    leaves_to_chance,
-    output_error,
-)
+from network.sequential import Network, backward, backward_places, by_layer, output_error
 from nn_math import Sums, add, as_sums, sample_seed
 from runtime.spark import broadcast
 from training.settings import Settings, network_of
@@ -33,7 +25,8 @@ from training.sums import empty_mini_batch_is_named
 def chain_epoch(train_rdd: RDD, parameters: Arrays, settings: Settings, epoch: int) -> Sums:
     """An epoch by the chain; train_rdd holds pairs (x, y*). Raises EmptyMiniBatch."""
     network = network_of(settings)
-    key = (settings.seed, epoch) if leaves_to_chance(network) else None
+    is_random = any(layer.is_random for layer in network)
+    key = (settings.seed, epoch) if is_random else None
     mini_batch = train_rdd.sample(False, settings.fraction, sample_seed(settings.seed, epoch))
     layers = by_layer(network, parameters)
     with broadcast(train_rdd.context, layers) as p, empty_mini_batch_is_named():
@@ -68,7 +61,6 @@ def backward_map(network: Network, p: Broadcast, place: int) -> Callable[[tuple]
 
     The first, of the last layer, takes (kept, value, y*); the last gives the tuple for the reduce.
     """
-    layer, behind = network[place], learner_behind(network, place)
     places = backward_places(network)
     is_first_map, is_last_map = place == places[0], place == places[-1]
 
@@ -79,8 +71,7 @@ def backward_map(network: Network, p: Broadcast, place: int) -> Callable[[tuple]
             gradients: Arrays = ()
         else:
             kept, E, delta, gradients, Acc = elements
-        parameters = () if behind is None else p.value[place + 1]
-        delta, more = backward(layer, kept[place], delta, behind, parameters)
+        delta, more = backward(network, place, kept[place], delta, p.value)
         gradients = *gradients, *more
         if is_last_map:
             return E, *gradients, Acc, 1

@@ -6,8 +6,8 @@ A setting that is given always wins over these defaults.
 
 from typing import Any
 
-from network.layers import Dense, Softmax
-from network.sequential import FORMS, WORDS, Network, did_you_mean, is_article, read
+from network.layers import LAYERS, Dense, NetworkError, Softmax
+from network.sequential import Network, did_you_mean, forms, is_article, read, shown
 from runtime.command_line import UserError
 
 NETWORKS = {
@@ -66,12 +66,15 @@ def named(text: str, hidden: int | None, outputs: int) -> Network:
     """The network of a name or a text, for k outputs. Raises UserError."""
     if text == "article" and hidden is not None:
         text = NETWORKS[text].replace("64", str(hidden))
-    if text.isalpha() and text not in NETWORKS and text.lower() not in WORDS:
+    if text.isalpha() and text not in NETWORKS and text.lower() not in LAYERS:
         raise UserError(
-            f"--network: no network is called {text}; {did_you_mean(text, NETWORKS)}the names are "
-            f"{', '.join(NETWORKS)}; else write its layers, with commas between them: {FORMS}"
+            f"--network: no network is called {shown(text)}; {did_you_mean(text, NETWORKS)}the "
+            f"names are {', '.join(NETWORKS)}; or write its layers, separated by commas: {forms()}"
         )
-    layers = read(NETWORKS.get(text, text), outputs)
+    try:
+        layers = read(NETWORKS.get(text, text), outputs)
+    except NetworkError as error:
+        raise UserError(f"--network: {error}") from None
     if hidden is not None and not (is_article(layers) and layers[0] == Dense(hidden)):
         raise UserError("--hidden is the width of the article's network; write it into --network")
     return layers

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from network.sequential import FORMS, Network, is_article, read, text_of
+from network.sequential import Network, forms, is_article, read, text_of
 from runtime.command_line import (
     DATA_HELP,
     Parser,
@@ -95,7 +95,7 @@ class Settings:
     network: str = option(
         NETWORK,
         f"a name ({', '.join(NETWORKS)}), which also sets the defaults of the training, or the "
-        f"layers, separated by commas: {FORMS}; the last dense needs no number",
+        f"layers, separated by commas: {forms()}; the last dense needs no UNITS",
         default="article",
     )
     hidden: int | None = option(

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pyspark
 import pytest
-from from_outside import answers_to_strangers, family, listening, marked, wait_until
+from from_outside import answers_to_strangers, as_a_person, family, listening, marked, wait_until
 from py4j.protocol import Py4JJavaError
 from pyspark import TaskContext
 
@@ -31,14 +31,6 @@ from runtime.spark import spark_context
 
 ROOT = Path(train.__file__).parent
 SPARK_HOME = Path(pyspark.__file__).parent
-# What the suite's own Spark has set, and a person has not.
-STARTED_WITH = {
-    "PYSPARK_SUBMIT_ARGS",
-    "SPARK_LOCAL_IP",
-    "PYSPARK_GATEWAY_PORT",
-    "PYTHONUNBUFFERED",
-}
-
 FAILING = """
 import os, signal
 from runtime.command_line import UserError, exit_status
@@ -278,11 +270,6 @@ def held(*settings: str, **how) -> Iterator[subprocess.Popen]:
         yield process
     finally:
         process.communicate()
-
-
-def as_a_person(**more: str) -> dict[str, str]:
-    """The environment of a program that is started outside the suite."""
-    return {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH} | more
 
 
 @on_linux

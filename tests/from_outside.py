@@ -8,7 +8,6 @@ from pathlib import Path
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 
-
 # What the suite's own Spark has set, and a person has not.
 STARTED_WITH = {
     "PYSPARK_SUBMIT_ARGS",

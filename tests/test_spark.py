@@ -178,10 +178,9 @@ def test_options_of_java_that_the_user_gave_come_last_and_stay(monkeypatch, give
     ],
 )
 def test_java_of_a_local_run_has_the_options_that_the_user_gave(given, last):
-    environment = {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH}
     command = [sys.executable, "-c", JAVA]
     said = subprocess.run(
-        command, cwd=ROOT, env=environment | given, capture_output=True, text=True
+        command, cwd=ROOT, env=as_a_person(**given), capture_output=True, text=True
     )
     assert said.stdout.endswith(f"'{last}']\n"), said
 

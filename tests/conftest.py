@@ -13,7 +13,7 @@ import data_loader
 import train
 from images import idx_files, offline_digits
 from images.download import SHA256, download_mnist
-from pictures import figures
+from pictures import figures, report
 from runtime import storage
 from runtime.command_line import UserError
 from runtime.spark import spark_context
@@ -25,7 +25,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def spark():
-    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--master local[2] pyspark-shell")
+    os.environ.setdefault(
+        "PYSPARK_SUBMIT_ARGS", "--master local[2] --conf spark.task.maxFailures=2 pyspark-shell"
+    )
     with spark_context("tests") as context:
         yield context
 
@@ -73,8 +75,8 @@ def mnist(request, tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="session")
-def few_images(mnist) -> tuple[np.ndarray, np.ndarray]:
-    """The first 900 test images (900, 784) and their labels (900,), all ten digits."""
+def ten_thousand(mnist) -> tuple[np.ndarray, np.ndarray]:
+    """The test images (10000, 784) and their labels (10000,), all ten digits."""
     images, labels = (
         read(storage.read(f"{mnist}/t10k-{kind}-ubyte.gz"), kind)
         for kind, read in (
@@ -82,24 +84,46 @@ def few_images(mnist) -> tuple[np.ndarray, np.ndarray]:
             ("labels-idx1", idx_files.read_labels),
         )
     )
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def few_images(ten_thousand) -> tuple[np.ndarray, np.ndarray]:
+    """The first 900 test images (900, 784) and their labels (900,), all ten digits."""
+    images, labels = ten_thousand
     return images[:900], labels[:900]
+
+
+def write_data(folder: Path, images: np.ndarray, labels: np.ndarray, training: int) -> str:
+    """A data folder, in plain IDX files: so many training images, the others to test with."""
+    for stem, part in (("train", slice(training)), ("t10k", slice(training, None))):
+        (folder / f"{stem}-images-idx3-ubyte").write_bytes(idx_files.encode(images[part]))
+        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx_files.encode(labels[part]))
+    return str(folder)
 
 
 @pytest.fixture(scope="session")
 def small_mnist(few_images, tmp_path_factory) -> str:
-    """A data folder of 600 training and 300 test images, in plain IDX files."""
-    folder = tmp_path_factory.mktemp("small_mnist")
-    images, labels = few_images
-    for stem, part in (("train", slice(0, 600)), ("t10k", slice(600, 900))):
-        (folder / f"{stem}-images-idx3-ubyte").write_bytes(idx_files.encode(images[part]))
-        (folder / f"{stem}-labels-idx1-ubyte").write_bytes(idx_files.encode(labels[part]))
-    return str(folder)
+    """A data folder of 600 training and 300 test images."""
+    return write_data(tmp_path_factory.mktemp("small_mnist"), *few_images, 600)
+
+
+@pytest.fixture(scope="session")
+def medium_mnist(ten_thousand, tmp_path_factory) -> str:
+    """A data folder of 9,000 training and 1,000 test images: networks learn from it in seconds."""
+    return write_data(tmp_path_factory.mktemp("medium_mnist"), *ten_thousand, 9000)
 
 
 @pytest.fixture
 def without_figures(monkeypatch):
     """Runs that draw nothing: a figure takes longer than an epoch on a few images."""
     monkeypatch.setattr(figures, "draw_training", lambda *_: None)
+
+
+@pytest.fixture
+def without_scores_drawn(monkeypatch):
+    """Scoring that draws neither figures nor the page."""
+    monkeypatch.setattr(report, "draw", lambda *_: None)
 
 
 @pytest.fixture

@@ -8,6 +8,19 @@ from pathlib import Path
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 
+# What the suite's own Spark has set, and a person has not.
+STARTED_WITH = {
+    "PYSPARK_SUBMIT_ARGS",
+    "SPARK_LOCAL_IP",
+    "PYSPARK_GATEWAY_PORT",
+    "PYTHONUNBUFFERED",
+}
+
+
+def as_a_person(**more: str) -> dict[str, str]:
+    """The environment of a program that is started outside the suite."""
+    return {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH} | more
+
 
 def family(pid: int) -> set[int]:
     """A process and all that descend from it."""

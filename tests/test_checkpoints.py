@@ -16,14 +16,34 @@ import pytest
 import predict
 import train
 from network.sequential import initial_parameters, parameter_names, read
-from results import checkpoints, model_files
+from results import checkpoints, claim, model_files
 from runtime import storage
 from runtime.command_line import UserError
 from training.optimizers import OPTIMIZERS
 from training.recipes import STRATEGIES
+from training.settings import from_command_line, saved_settings
 
 ROOT = Path(train.__file__).parent
 EPOCHS = 5
+
+
+@pytest.fixture(scope="module")
+def wholes() -> dict[tuple, Path]:
+    """The folders of runs in one go, by their words: several tests compare with the same one."""
+    return {}
+
+
+@pytest.fixture
+def whole(run, wholes, tmp_path_factory):
+    """The folder of a run in one go."""
+
+    def start(*words) -> Path:
+        if words not in wholes:
+            wholes[words] = tmp_path_factory.mktemp("whole")
+            assert run(wholes[words], *words)[0] == 0
+        return wholes[words]
+
+    return start
 
 
 @pytest.fixture
@@ -58,27 +78,25 @@ def same_end(one: str | Path, other: str | Path) -> bool:
     [*((strategy, "adam") for strategy in STRATEGIES)]
     + [("partitions", "sgd"), ("partitions", "momentum")],
 )
-def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(run, tmp_path, strategy, optimizer):
+def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(
+    run, whole, tmp_path, strategy, optimizer
+):
     words = "--strategy", strategy, "--optimizer", optimizer, "--learning-rate", 0.05
     words += "--schedule", "constant"
-    assert run(tmp_path / "whole", *words)[0] == 0
     assert run(tmp_path / "parts", *words, "--epochs", 2)[0] == 0
     status, said, _ = run(tmp_path / "parts", *words, "--resume")
     assert status == 0
     assert f"going on after epoch 2 of {tmp_path}/parts/checkpoint.npz" in said
     assert "epoch 3/5" in said and "epoch 2/5" not in said
-    assert same_end(tmp_path / "parts", tmp_path / "whole")
+    assert same_end(tmp_path / "parts", whole(*words))
 
 
-@pytest.mark.parametrize("place", ["path", "URI"])
-def test_the_learning_rate_of_the_bold_driver_is_resumed(run, tmp_path, place):
-    start = "" if place == "path" else "file://"
+def test_the_learning_rate_of_the_bold_driver_is_resumed_at_a_uri(run, whole, tmp_path):
     words = "--strategy partitions --bold-driver --learning-rate 2".split()
-    assert run(f"{start}{tmp_path}/whole", *words)[0] == 0
-    for epochs in (1, 3, EPOCHS):
+    for epochs in (3, EPOCHS):
         resumed = ["--epochs", epochs, "--resume"]
-        assert run(f"{start}{tmp_path}/parts", *words, *resumed)[0] == 0
-    assert same_end(tmp_path / "parts", tmp_path / "whole")
+        assert run(f"file://{tmp_path}/parts", *words, *resumed)[0] == 0
+    assert same_end(tmp_path / "parts", whole(*words))
 
 
 @pytest.fixture
@@ -101,8 +119,8 @@ def power_cut():
     raise SystemExit("as if the power were cut")
 
 
-@pytest.mark.parametrize(("every", "kept"), [(1, 3), (2, 2), (3, 3), (4, 0)])
-def test_a_checkpoint_is_saved_every_so_many_epochs(run, breaks, tmp_path, every, kept):
+@pytest.mark.parametrize(("every", "kept"), [(1, 3), (2, 2), (4, 0)])
+def test_a_checkpoint_is_saved_every_so_many_epochs(run, whole, breaks, tmp_path, every, kept):
     breaks(4, power_cut)
     words = "--strategy", "partitions", "--checkpoint-every", every
     with pytest.raises(SystemExit):
@@ -112,8 +130,7 @@ def test_a_checkpoint_is_saved_every_so_many_epochs(run, breaks, tmp_path, every
     assert status == 0 and f"epoch {kept + 1}/5" in said and f"epoch {kept}/5" not in said
     if kept == 0:
         assert f"nothing to resume in {tmp_path}/parts: starting with epoch 1" in said
-    assert run(tmp_path / "whole", *words)[0] == 0
-    assert same_end(tmp_path / "parts", tmp_path / "whole")
+    assert same_end(tmp_path / "parts", whole("--strategy", "partitions"))
 
 
 def test_the_last_epoch_is_in_the_checkpoint_whatever_its_number(run, tmp_path):
@@ -145,32 +162,62 @@ def two_epochs(spark, small_mnist, tmp_path_factory) -> Path:
     return folder
 
 
+def told_of(words: str, **data) -> dict:
+    """What settings.json says of a run of these arguments."""
+    chosen = from_command_line(["--strategy", "partitions", "--hidden", "6", *words.split()])
+    about = {"name": "digits", "sha256": {"train-labels-idx1-ubyte": "01ab"}} | data
+    return {"settings": saved_settings(chosen), "data": about, "images": 126}
+
+
 @pytest.mark.parametrize(
-    ("words", "differs"),
+    ("words", "differ"),
     [
-        ("--learning-rate 0.2", "--learning-rate was 0.1, is 0.2"),
-        ("--strategy averaging", "--strategy was partitions, is averaging"),
-        ("--optimizer adam", "--optimizer was sgd, is adam"),
-        ("--bold-driver", "--bold-driver was False, is True"),
-        ("--weight-decay 0.5", "--weight-decay was 0.0, is 0.5"),
-        ("--hidden 7", "--hidden was 6, is 7"),
-        ("--seed 2", "--seed was 1, is 2"),
-        ("--fraction 0.5", "--fraction was 0.7, is 0.5"),
-        ("--batch-size 8", "--batch-size was 32, is 8"),
-        ("--partitions 4", "--partitions was 1, is 4"),
-        ("--dtype float64", "--dtype was float32, is float64"),
-        ("--digits 3 4", "--digits was 0 1, is 3 4"),
-        ("--seed 2 --optimizer adam", "--optimizer was sgd, is adam; --seed was 1, is 2"),
-        ("--data offline", "with other content"),
+        ("--learning-rate 0.2", ["--learning-rate was 0.1, is 0.2"]),
+        ("--strategy averaging --schedule constant", ["--strategy was partitions, is averaging"]),
+        ("--optimizer adam", ["--optimizer was sgd, is adam"]),
+        ("--bold-driver", ["--bold-driver was False, is True"]),
+        ("--weight-decay 0.5", ["--weight-decay was 0.0, is 0.5"]),
+        ("--hidden 7", ["--hidden was 6, is 7"]),
+        ("--seed 2", ["--seed was 1, is 2"]),
+        ("--fraction 0.5", ["--fraction was 0.7, is 0.5"]),
+        ("--batch-size 8", ["--batch-size was 32, is 8"]),
+        ("--partitions 4", ["--partitions was None, is 4"]),
+        ("--dtype float64", ["--dtype was float32, is float64"]),
+        ("--shift 1", ["--shift was 0, is 1"]),
+        ("--validation 0.1", ["--validation was 0.0, is 0.1"]),
+        ("--digits 3 4", ["--digits was 0 1, is 3 4"]),
+        ("--seed 2 --optimizer adam", ["--optimizer was sgd, is adam", "--seed was 1, is 2"]),
+        ("--epochs 60 --checkpoint-every 7 --model-dir m --plots-dir p --data other --resume", []),
     ],
 )
-def test_other_settings_are_refused_with_what_differs(run, tmp_path, two_epochs, words, differs):
+def test_what_differs_between_two_runs_is_told(words, differ):
+    found = checkpoints.differences(told_of(""), told_of(words))
+    assert [text for text in found if text in differ] == differ
+    assert bool(found) == bool(differ)
+
+
+def test_other_data_is_another_run_by_its_content_or_without_hashes_by_its_name():
+    def differences(one: dict, other: dict) -> list[str]:
+        return checkpoints.differences(told_of("", **one), told_of("", **other))
+
+    other = {"train-labels-idx1-ubyte": "01ac"}
+    assert differences({}, {"sha256": other}) == ["its data is digits with other content"]
+    assert differences({}, {"name": "the same, moved", "place": "elsewhere"}) == []
+    assert differences({"sha256": {}}, {"sha256": {}}) == []
+    assert differences({"sha256": {}}, {"sha256": {}, "name": "others"}) != []
+    fewer = told_of("") | {"images": 125}
+    assert checkpoints.differences(told_of(""), fewer) != []
+
+
+def test_a_run_of_other_settings_is_refused_and_changes_nothing(run, tmp_path, two_epochs):
     shutil.copytree(two_epochs, tmp_path, dirs_exist_ok=True)
     before = content(tmp_path, "checkpoint.npz"), content(tmp_path)
-    status, said, error = run(tmp_path, "--strategy", "partitions", "--resume", *words.split())
+    other = "--seed 2 --optimizer adam".split()
+    status, said, error = run(tmp_path, "--strategy", "partitions", "--resume", *other)
     assert status == 1 and "epoch 3" not in said
     assert error.startswith(f"error: --resume: {tmp_path}/checkpoint.npz is of another run: ")
-    assert differs in error and error[:-1].isprintable()
+    assert "--learning-rate was 0.1, is 0.01; --optimizer was sgd, is adam; --seed was 1" in error
+    assert error[:-1].isprintable()
     assert before == (content(tmp_path, "checkpoint.npz"), content(tmp_path))
 
 
@@ -214,20 +261,18 @@ def test_who_starts_again_over_an_unfinished_run_is_told(run, breaks, tmp_path):
     assert "is of a run that ended" not in said, "that one was complete"
 
 
-@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
 def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
-    run, breaks, tmp_path, capsys, start
+    run, breaks, tmp_path, capsys
 ):
-    folder = f"{start}{tmp_path}/model"
-    score = ["--model-dir", folder, "--plots-dir", str(tmp_path)]
+    folder = f"file://{tmp_path}/model"
     run(folder, "--strategy", "partitions")
-    assert predict.main(score) == 0
+    predict.load_model(folder)
     assert capsys.readouterr().err == "", "there is only one"
     before = content(folder)
     breaks(3, power_cut)
     with pytest.raises(SystemExit):
         run(folder, "--strategy", "partitions", "--seed", 2)
-    assert predict.main(score) == 0
+    predict.load_model(folder)
     (note,) = capsys.readouterr().err.splitlines()
     assert f"{folder}/checkpoint.npz is of another, unfinished run (epoch 2 of 5)" in note
     assert f"used here is {folder}/parameters.npz" in note
@@ -256,12 +301,11 @@ def fill_disk(folder: Path):
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
-@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
 def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(
-    run, breaks, tmp_path, start, monkeypatch
+    run, whole, breaks, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(storage, "_temporary", lambda name: f"{name}.tmp")
-    folder = f"{start}{tmp_path}/parts"
+    folder = str(tmp_path / "parts")
     breaks(3, lambda: fill_disk(tmp_path / "parts"))
     status, _, error = run(folder, "--strategy", "partitions")
     assert status == 1
@@ -270,8 +314,7 @@ def test_a_full_disk_ends_the_run_and_the_last_checkpoint_is_whole(
     assert len(checkpoints.load(folder)[0].history) == 2
     breaks(0, power_cut)
     assert run(folder, "--strategy", "partitions", "--resume")[0] == 0
-    assert run(tmp_path / "whole", "--strategy", "partitions")[0] == 0
-    assert same_end(folder, tmp_path / "whole")
+    assert same_end(folder, whole("--strategy", "partitions"))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
@@ -289,6 +332,7 @@ def test_a_folder_that_may_not_be_written_ends_the_run_and_the_checkpoint_is_who
     assert len(checkpoints.load(str(folder))[0].history) == 2
 
 
+@pytest.mark.long
 def test_a_driver_that_is_killed_is_resumed_to_the_same_bits(run, small_mnist, tmp_path):
     words = ["--data", small_mnist, "--hidden", "6", "--strategy", "maps", "--optimizer", "adam"]
     command = [sys.executable, str(ROOT / "train.py"), *words, "--model-dir", "parts"]
@@ -310,6 +354,7 @@ def test_a_driver_that_is_killed_is_resumed_to_the_same_bits(run, small_mnist, t
     assert same_end(tmp_path / "parts", tmp_path / "whole")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
 def test_a_run_that_was_cut_off_stops_when_it_finds_another_in_its_place(
     run, small_mnist, tmp_path, start
@@ -346,6 +391,28 @@ def test_a_run_that_was_cut_off_stops_when_it_finds_another_in_its_place(
     )
     assert run(tmp_path / "whole")[0] == 0
     assert same_end(folder, tmp_path / "whole")
+
+
+def test_a_run_that_another_has_taken_over_writes_nothing_more(tmp_path):
+    """The same in one process."""
+    folder, told = str(tmp_path / "model"), {"settings": TOLD, "data": {}, "versions": {}}
+    network = read(TOLD["network"], 2)
+    progress = checkpoints.Progress(initial_parameters(network, 1), {}, [])
+    trained = model_files.Trained(network, progress.parameters, [0, 1], [])
+    with claim.held(folder, False) as older:
+        saver = checkpoints.Saver(older, told, 1)
+        with claim.held(folder, True) as newer:
+            checkpoints.Saver(newer, told, 1).epoch_ended(progress)
+            before = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+            for write in (
+                lambda: saver.epoch_ended(progress),
+                lambda: saver.run_ended(trained),
+                lambda: checkpoints.Saver(older, told, 1),
+            ):
+                with pytest.raises(UserError, match="this run stops and writes nothing more"):
+                    write()
+                after = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
+                assert after == before
 
 
 TOLD = {"epochs": 2, "digits": [0, 1], "network": "dense 2, sigmoid, dense 2, sigmoid"}

@@ -361,6 +361,7 @@ def run_python(*words) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.long
 def test_a_script_of_its_own_says_one_line_and_exits_with_1(folder, tmp_path):
     file = folder / "train-images-idx3-ubyte"
     file.write_bytes(cut_in_half(file.read_bytes()))

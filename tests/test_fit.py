@@ -20,10 +20,12 @@ from network import sequential
 from network.layers import Conv, Dense, Dropout, MaxPool, Relu, Softmax
 from network.sequential import Sequential, initial_parameters, read
 from results import checkpoints, model_files
+from results.checkpoints import Progress
 from runtime.command_line import UserError
 from training import chain
 from training.data import hold_out, with_shifts
 from training.optimizers import OPTIMIZERS
+from training.progress import after_epoch, is_finished
 from training.recipes import STRATEGIES
 from training.run import described, initial_of
 from training.settings import Settings, complete, network_of
@@ -321,29 +323,38 @@ def judged(monkeypatch):
     return by
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize(
     ("patience", "costs", "epochs", "best"),
     [
         (2, [5, 4, 4.5, 4.2, 1], 4, 2),
         (2, [5, 4, 4.5, 3, 3.5, 3.5, 1], 6, 4),
         (1, [5, 5], 2, 1),
+        (1, [5, 4, 3], 3, 3),
         (9, [5, 4, 3, 3.5], 4, 3),
+        (None, [5, 6, 7, 8], 4, 4),
     ],
 )
-def test_patience_stops_after_the_best_and_keeps_its_parameters(
-    split, judged, patience, costs, epochs, best, optimizer
+def test_patience_ends_so_many_epochs_after_the_best_which_is_the_result(
+    patience, costs, epochs, best
 ):
+    chosen = settings(patience=patience, epochs=len(costs))
+    done = Progress(0, {}, [])
+    while not is_finished(done.history, chosen):
+        epoch = len(done.history) + 1
+        line = model_files.Epoch(epoch, 1.0, 0.5, 10, 0.1, costs[epoch - 1], 0.5)
+        done = after_epoch(done, epoch, {}, line, chosen)  # an epoch's number for its parameters
+    assert (len(done.history), done.result()) == (epochs, best)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_patience_keeps_the_parameters_of_the_best_epoch(split, judged, optimizer):
     told = {"strategy": "partitions", "optimizer": optimizer, "validation": 0.2}
-    judged(*costs)
-    trained = train.fit("dense, softmax", split, patience=patience, epochs=len(costs), **told)
-    judged(*costs)
-    until_best = train.fit("dense, softmax", split, epochs=best, **told)
-    assert len(trained.history) == epochs
+    judged(5, 4, 4.5, 4.2, 1)
+    trained = train.fit("dense, softmax", split, patience=2, epochs=5, **told)
+    judged(5, 4)
+    until_best = train.fit("dense, softmax", split, epochs=2, **told)
+    assert len(trained.history) == 4
     assert same_bits(trained.parameters, until_best.parameters)
-    judged(*costs)
-    onwards = train.fit("dense, softmax", split, epochs=epochs, **told)
-    assert epochs == best or not same_bits(trained.parameters, onwards.parameters)
 
 
 # By train.py
@@ -369,18 +380,24 @@ def left_by(folder) -> tuple[bytes, list[str]]:
     return (folder / "parameters.npz").read_bytes(), [line[:4] + line[5:] for line in lines]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("text", [MLP, SMALL_CONV])
+@pytest.mark.parametrize(
+    ("text", "strategy"),
+    [(MLP, "averaging"), (SMALL_CONV, "maps"), (SMALL_CONV, "partitions")]
+    + [
+        pytest.param(*other, marks=pytest.mark.long)
+        for other in ((SMALL_CONV, "averaging"), (MLP, "maps"), (MLP, "partitions"))
+    ],
+)
 def test_a_resumed_network_ends_with_the_bits_of_one_in_one_go(
     run, tmp_path, monkeypatch, strategy, text
 ):
-    words = ["--network", text, "--strategy", strategy, "--epochs", 4, "--shift", 1]
+    words = ["--network", text, "--strategy", strategy, "--epochs", 3, "--shift", 1]
     words += ["--validation", 0.2]
     assert run("whole", *words)[0] == 0
     training_rdd = train.training_rdd
 
     def power_cut(split, settings, epoch):
-        if epoch == 3:
+        if epoch == 2:
             raise SystemExit
         return training_rdd(split, settings, epoch)
 
@@ -389,7 +406,7 @@ def test_a_resumed_network_ends_with_the_bits_of_one_in_one_go(
         run("parts", *words)
     monkeypatch.setattr(train, "training_rdd", training_rdd)
     status, said = run("parts", *words, "--resume")
-    assert status == 0 and "epoch 3/4" in said and "epoch 2/4" not in said
+    assert status == 0 and "epoch 2/3" in said and "epoch 1/3" not in said
     assert left_by(tmp_path / "parts") == left_by(tmp_path / "whole")
     header = (tmp_path / "whole/history.csv").read_text().splitlines()[0]
     assert header.endswith("seconds,validation_cost,validation_accuracy")
@@ -431,9 +448,10 @@ def test_a_run_and_a_fit_of_the_same_settings_give_the_same_bits(run, tmp_path, 
     assert same_bits(saved.parameters, trained.parameters)
 
 
-@pytest.mark.parametrize("text", [MLP, SMALL_CONV])
-def test_a_model_of_any_network_is_scored(run, tmp_path, small_mnist, test_split, text):
-    assert run("model", "--network", text, "--epochs", 2)[0] == 0
+def test_a_model_of_any_network_is_scored(
+    run, tmp_path, small_mnist, test_split, without_scores_drawn
+):
+    assert run("model", "--network", SMALL_CONV, "--epochs", 1)[0] == 0
     places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path)]
     assert predict.main(places) == 0
     scores = json.loads((tmp_path / "model/metrics.json").read_text())

@@ -39,6 +39,7 @@ def test_the_name_says_that_they_are_not_mnist():
     assert "not MNIST" in offline_digits.NAME
 
 
+@pytest.mark.long
 def test_same_seed_draws_the_same_bits_in_another_process():
     program = (
         "import hashlib; from images import offline_digits;"

@@ -152,6 +152,7 @@ def test_the_parts_are_small():
     assert lines["mathematics.js"] <= 150
 
 
+@pytest.mark.long
 def test_the_page_is_made_from_a_zip_too(tmp_path):
     pack(tmp_path / "modules.zip")
     program = "from pictures import page; print(len(page.page({})), page.__file__)"

@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from from_outside import as_a_person
 from PIL import Image
 
 import data_loader
@@ -24,34 +26,34 @@ ROOT = Path(predict.__file__).parent
 
 
 @pytest.fixture(scope="module")
-def model(spark, mnist, tmp_path_factory) -> str:
-    """A network for all ten digits, trained on MNIST for a few epochs."""
+def model(spark, medium_mnist, tmp_path_factory) -> str:
+    """A network for all ten digits, trained for a few epochs."""
     folder = str(tmp_path_factory.mktemp("model"))
-    words = "--digits all --strategy averaging --partitions 2 --batch-size 16 --learning-rate 6"
+    words = "--digits all --strategy averaging --partitions 1 --batch-size 16 --learning-rate 6"
     words += " --optimizer sgd --schedule constant"
-    places = ["--data", mnist, "--model-dir", folder, "--plots-dir", folder]
+    places = ["--data", medium_mnist, "--model-dir", folder, "--plots-dir", folder]
     assert train.main([*places, *words.split(), "--epochs", "4", "--fraction", "1"]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
-def scored(spark, mnist, model, tmp_path_factory) -> Path:
+def scored(spark, medium_mnist, model, tmp_path_factory) -> Path:
     """The figures that scoring that network drew; its metrics are in the model folder."""
     plots = tmp_path_factory.mktemp("plots")
     assert predict.main(["--model-dir", model, "--plots-dir", str(plots)]) == 0
     return plots
 
 
-def outputs_in_numpy(model, mnist) -> tuple[np.ndarray, np.ndarray]:
-    """Y (10000, 10) and the labels (10000,), with the formulas written out."""
-    images, labels, _ = data_loader.read_part(mnist, "test")
+def outputs_in_numpy(model, medium_mnist) -> tuple[np.ndarray, np.ndarray]:
+    """Y (1000, 10) and the labels (1000,), with the formulas written out."""
+    images, labels, _ = data_loader.read_part(medium_mnist, "test")
     p = np.load(Path(model) / "parameters.npz")
     H = 1 / (1 + np.exp(-(images / 255.0 @ p["W1"] + p["B1"])))
     return 1 / (1 + np.exp(-(H @ p["W2"] + p["B2"]))), labels
 
 
-def test_metrics_are_those_of_an_independent_count(scored, model, mnist):
-    Y, labels = outputs_in_numpy(model, mnist)
+def test_metrics_are_those_of_an_independent_count(scored, model, medium_mnist):
+    Y, labels = outputs_in_numpy(model, medium_mnist)
     said = json.loads((Path(model) / "metrics.json").read_text())
     assert said["accuracy"] == (Y.argmax(axis=1) == labels).mean() > 0.9
     for digit in range(10):
@@ -84,9 +86,9 @@ def test_scoring_is_one_map_and_one_reduce(spark, small_mnist, monkeypatch):
     assert confusion.sum() == 300
 
 
-def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, model, mnist):
-    Y, labels = outputs_in_numpy(model, mnist)
-    split = data_loader.load(spark, mnist, "test", range(10))
+def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, model, medium_mnist):
+    Y, labels = outputs_in_numpy(model, medium_mnist)
+    split = data_loader.load(spark, medium_mnist, "test", range(10))
     test_rdd = data_loader.image_label_pairs(split, "float32")
     trained, _ = predict.load_model(model)
     _, confusion = predict.score(test_rdd, trained)
@@ -139,8 +141,8 @@ def wide_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
 
 
-def draw_test_images(mnist, folder: Path, count: int) -> list[str]:
-    images, _, _ = data_loader.read_part(mnist, "test")
+def draw_test_images(medium_mnist, folder: Path, count: int) -> list[str]:
+    images, _, _ = data_loader.read_part(medium_mnist, "test")
     files = []
     for number, image in enumerate(images[:count]):
         light = image if number % 2 else 255 - image
@@ -150,24 +152,26 @@ def draw_test_images(mnist, folder: Path, count: int) -> list[str]:
     return files
 
 
-def test_own_images_get_the_answer_of_the_original(model, mnist, tmp_path, capsys):
-    files = draw_test_images(mnist, tmp_path, 50)
+def test_own_images_get_the_answer_of_the_original(model, medium_mnist, tmp_path, capsys):
+    files = draw_test_images(medium_mnist, tmp_path, 20)
     assert predict.main([*files, "--model-dir", model, "--json"]) == 0
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [answer["file"] for answer in said] == files
-    Y, _ = outputs_in_numpy(model, mnist)
-    agreed = [answer["digit"] == y.argmax() for answer, y in zip(said, Y[:50], strict=True)]
-    assert sum(agreed) >= 49
+    Y, _ = outputs_in_numpy(model, medium_mnist)
+    agreed = [answer["digit"] == y.argmax() for answer, y in zip(said, Y[:20], strict=True)]
+    assert sum(agreed) >= 18
     for answer in said:
         assert list(answer["outputs"]) == [str(digit) for digit in range(10)]
         ranking = sorted(answer["outputs"], key=answer["outputs"].get, reverse=True)
         assert ranking[:2] == [str(answer["digit"]), str(answer["runner_up"])]
         assert answer["unsure"] is (answer["reason"] is not None)
-    assert sum(answer["unsure"] for answer in said) <= 10  # after only four epochs
+    assert sum(answer["unsure"] for answer in said) <= 4  # after only four epochs
 
 
-def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist, tmp_path, capsys):
-    files = draw_test_images(mnist, tmp_path, 2)
+def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(
+    model, medium_mnist, tmp_path, capsys
+):
+    files = draw_test_images(medium_mnist, tmp_path, 2)
     text, blank = tmp_path / "notes.png", tmp_path / "blank.png"
     text.write_text("not an image")
     Image.new("L", (40, 40), 255).save(blank)
@@ -183,27 +187,43 @@ def test_a_bad_file_is_told_in_one_line_and_the_others_are_answered(model, mnist
     assert capsys.readouterr().out == "", "a heading of nothing"
 
 
-def test_show_draws_what_the_network_saw(model, mnist, tmp_path):
-    files = draw_test_images(mnist, tmp_path, 7)
+def test_show_draws_what_the_network_saw(model, medium_mnist, tmp_path):
+    files = draw_test_images(medium_mnist, tmp_path, 7)
     places = ["--model-dir", model, "--plots-dir", str(tmp_path)]
     assert predict.main([*files, *places, "--show"]) == 0
     with Image.open(tmp_path / "inputs.png") as picture:
         assert picture.width > 600
 
 
-def test_own_images_need_neither_spark_nor_java(model, mnist, tmp_path):
-    files = draw_test_images(mnist, tmp_path, 3)
-    (tmp_path / "pyspark.py").write_text("raise ImportError('own images must not ask for Spark')")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "JAVA_HOME": "/nowhere", "PATH": ""}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "predict.py"), *files, "--model-dir", model],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert all(file in done.stdout for file in files)
+def test_a_user_trains_then_scores_then_asks_for_the_digit_in_an_image(small_mnist, tmp_path):
+    """As one types it. The image needs neither Spark nor Java: there is none then."""
+
+    def typed(*words: str, **variables: str) -> list[str]:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / words[0]), *words[1:]],
+            env=as_a_person(**variables),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), done.stdout
+        return done.stdout.splitlines()
+
+    said = typed("train.py", "--data", small_mnist, "--epochs", "3")
+    epochs = [line for line in said if line.startswith("epoch ")]
+    assert len(epochs) == 3 and epochs[-1].startswith("epoch 3/3  cost 0.")
+    said = typed("predict.py")
+    assert any(re.match(r"accuracy .*: 0\.\d{4}$", line) for line in said)
+    model = {"parameters.npz", "history.csv", "settings.json", "checkpoint.npz", "metrics.json"}
+    assert set(os.listdir(tmp_path / "model")) == model
+    drawn = {"cost.png", "accuracy.png", "hidden_units.png", "confusion_matrix.png"}
+    drawn |= {"predictions.png", "mistakes.png", "network.html"}
+    assert set(os.listdir(tmp_path / "plots")) == drawn
+    files = draw_test_images(small_mnist, tmp_path, 2)
+    (tmp_path / "pyspark.py").write_text("raise ImportError('an image must not ask for Spark')")
+    nowhere = {"PYTHONPATH": str(tmp_path), "JAVA_HOME": "/nowhere", "PATH": "", "COLUMNS": "400"}
+    rows = typed("predict.py", *files, **nowhere)
+    assert [row.split("  ")[0] for row in rows[1:] if "unsure" not in row] == files
 
 
 UNSURE = {
@@ -219,12 +239,12 @@ UNSURE = {
 
 @pytest.mark.parametrize(("outputs", "reason"), UNSURE.items())
 def test_outputs_decide_what_is_unsure(
-    model, mnist, tmp_path, capsys, monkeypatch, outputs, reason
+    model, medium_mnist, tmp_path, capsys, monkeypatch, outputs, reason
 ):
     Y = np.zeros((1, 10))
     Y[0, [7, 1, 3]] = outputs
     monkeypatch.setattr(labels, "outputs_of", lambda *_: Y)
-    file = draw_test_images(mnist, tmp_path, 1)[0]
+    file = draw_test_images(medium_mnist, tmp_path, 1)[0]
     assert predict.main([file, "--model-dir", model, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)
     second = 1 if outputs[1] > outputs[2] else 3
@@ -251,10 +271,10 @@ def test_pictures_decide_what_is_unsure_too(model, tmp_path, capsys):
     assert (answer["unsure"], answer["reason"]) == (True, "several pieces of ink")
 
 
-def test_the_table_of_answers_fits_40_columns(model, mnist, tmp_path, capsys, monkeypatch):
+def test_the_table_of_answers_fits_40_columns(model, medium_mnist, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     monkeypatch.chdir(tmp_path)
-    draw_test_images(mnist, tmp_path, 2)
+    draw_test_images(medium_mnist, tmp_path, 2)
     two_digits(tmp_path)
     long = "a name that is longer than the table.png"
     os.rename("digit 1.png", long)
@@ -275,8 +295,9 @@ def test_the_table_of_scores_fits_40_columns():
     assert [row.split()[-3:] for row in narrow[1:-1]] == [row.split()[-3:] for row in wide[1:-1]]
 
 
-def test_a_file_name_that_is_no_text_is_answered(model, mnist, tmp_path):
-    file = os.fsencode(draw_test_images(mnist, tmp_path, 1)[0])
+@pytest.mark.long
+def test_a_file_name_that_is_no_text_is_answered(model, medium_mnist, tmp_path):
+    file = os.fsencode(draw_test_images(medium_mnist, tmp_path, 1)[0])
     os.rename(file, file[:-4] + b"\xff.png")
     done = subprocess.run(
         [sys.executable, str(ROOT / "predict.py"), file[:-4] + b"\xff.png", "--model-dir", model],
@@ -297,4 +318,4 @@ def test_switches_of_own_images_without_an_image_are_refused(switch, capsys):
     with pytest.raises(SystemExit) as stopped:
         predict.main([switch])
     assert stopped.value.code == 2
-    assert "go with the names of image files" in capsys.readouterr().err
+    assert "need the names of image files" in capsys.readouterr().err

@@ -8,9 +8,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-import boto3
 import pytest
-from moto.server import ThreadedMotoServer
 
 import data_loader
 import train
@@ -65,6 +63,9 @@ class Wire:
 @pytest.fixture(scope="module")
 def s3(small_mnist):
     """The wire to a server with a bucket that holds a small cut of MNIST, and a client of it."""
+    import boto3  # here, as both take seconds
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     wire = Wire(server.get_host_and_port())

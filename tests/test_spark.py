@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pickle
 import shutil
 import signal
 import socket
@@ -11,28 +12,25 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pyspark
 import pytest
-from from_outside import answers_to_strangers, family, listening, marked, wait_until
+from from_outside import answers_to_strangers, as_a_person, family, listening, marked, wait_until
 from py4j.protocol import Py4JJavaError
+from pyspark import TaskContext
 
+import data_loader
 import train
 from results import checkpoints
+from runtime import spark as runtime_spark
 from runtime.spark import spark_context
 
 ROOT = Path(train.__file__).parent
 SPARK_HOME = Path(pyspark.__file__).parent
-# What the suite's own Spark has set, and a person has not.
-STARTED_WITH = {
-    "PYSPARK_SUBMIT_ARGS",
-    "SPARK_LOCAL_IP",
-    "PYSPARK_GATEWAY_PORT",
-    "PYTHONUNBUFFERED",
-}
-
 FAILING = """
 import os, signal
 from runtime.command_line import UserError, exit_status
@@ -59,6 +57,7 @@ for how in ("broken shard", "killed worker", "killed Java"):
 """
 
 
+@pytest.mark.long
 def test_a_job_that_spark_gives_up_is_told_in_one_line():
     done = subprocess.run([sys.executable, "-c", FAILING], cwd=ROOT, capture_output=True, text=True)
     errors = done.stderr.splitlines()
@@ -69,12 +68,28 @@ def test_a_job_that_spark_gives_up_is_told_in_one_line():
     assert errors[2].startswith("error: Spark's Java process has ended")
 
 
+TRACEBACK = "org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
+SAID_BY_JAVA = {
+    f"{TRACEBACK}runtime.command_line.UserError: 7.gz: cut off\n\n\tat org": "7.gz: cut off",
+    f"{TRACEBACK}ZeroDivisionError: division by zero\n": None,
+    "Job aborted: Python worker exited unexpectedly (crashed)\n\tat": runtime_spark.WORKER_ENDED,
+    "java.io.IOException: No space left\n\tat": "Spark gave up: java.io.IOException: No space left",
+}
+
+
+@pytest.mark.parametrize(("said", "line"), SAID_BY_JAVA.items(), ids=range(4))
+def test_what_java_says_of_a_job_becomes_one_line_but_for_a_mistake(said, line):
+    error = Py4JJavaError.__new__(Py4JJavaError)
+    error.java_exception = said
+    assert runtime_spark._in_a_line(error) == line
+
+
 def test_a_mistake_in_a_map_keeps_its_traceback(spark):
     def mistake(number: int) -> float:
         return number / 0
 
     with pytest.raises(Py4JJavaError) as caught, spark_context("again"):
-        spark.parallelize(range(4), 2).map(mistake).count()
+        spark.parallelize([1], 1).map(mistake).count()
     assert "ZeroDivisionError: division by zero" in str(caught.value)
     assert "in mistake" in str(caught.value)
 
@@ -92,15 +107,23 @@ on_linux = pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads 
 
 
 @on_linux
-@pytest.mark.parametrize("start", ["python", pytest.param("spark-submit", marks=pytest.mark.long)])
-def test_a_local_run_listens_on_loopback_only(small_mnist, tmp_path, start):
-    command = [sys.executable] if start == "python" else [f"{SPARK_HOME}/bin/spark-submit"]
-    environment = {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH}
-    words = [str(ROOT / "train.py"), "--data", small_mnist, "--epochs", "100000"]
+def test_a_local_run_listens_on_loopback_only(spark):
+    """The suite's own Spark, which started as that of `python train.py` does."""
+    spark.parallelize(range(4), 2).count()
+    found = listening(family(os.getpid()))
+    assert len(found) >= 3, "the driver, the block manager, the UI"
+    assert all(address.is_loopback for address, _ in found), found
+    assert any(4040 <= port < 4060 for _, port in found), "the UI"
+
+
+@on_linux
+@pytest.mark.long
+def test_a_local_run_by_spark_submit_listens_on_loopback_only(small_mnist, tmp_path):
     process = subprocess.Popen(
-        [*command, *words],
+        [f"{SPARK_HOME}/bin/spark-submit", str(ROOT / "train.py"), "--data", small_mnist]
+        + ["--epochs", "100000"],
         cwd=tmp_path,
-        env=environment | {"PYSPARK_PYTHON": sys.executable},
+        env=as_a_person(PYSPARK_PYTHON=sys.executable),
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -116,7 +139,7 @@ def test_a_local_run_listens_on_loopback_only(small_mnist, tmp_path, start):
         process.wait()
     assert len(found) >= 3, "the driver and the block manager, and what talks with Python"
     assert all(address.is_loopback for address, _ in found), found
-    assert (start == "python") == any(4040 <= port < 4060 for _, port in found), "the UI"
+    assert not any(4040 <= port < 4060 for _, port in found), "the UI would listen everywhere"
 
 
 JAVA = """
@@ -127,10 +150,26 @@ with spark_context("java") as spark:
 """
 
 
+def test_java_of_a_local_run_starts_quickly(spark):
+    options = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
+    assert "-XX:TieredStopAtLevel=1" in map(str, options.getInputArguments())
+
+
+@pytest.mark.parametrize("given", [None, "-XX:TieredStopAtLevel=3"])
+def test_options_of_java_that_the_user_gave_come_last_and_stay(monkeypatch, given):
+    monkeypatch.delenv("SPARK_SUBMIT_OPTS", raising=False)
+    if given:
+        monkeypatch.setenv("SPARK_SUBMIT_OPTS", given)
+    with runtime_spark._java_options("-XX:TieredStopAtLevel=1"):
+        words = os.environ["SPARK_SUBMIT_OPTS"].split()
+        assert words == ["-XX:TieredStopAtLevel=1", *([given] if given else [])]
+    assert os.environ.get("SPARK_SUBMIT_OPTS") == given
+
+
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("given", "last"),
     [
-        ({}, "-XX:TieredStopAtLevel=1"),
         ({"SPARK_SUBMIT_OPTS": "-XX:TieredStopAtLevel=3"}, "-XX:TieredStopAtLevel=3"),
         (
             {"PYSPARK_SUBMIT_ARGS": "--driver-java-options -XX:TieredStopAtLevel=4 pyspark-shell"},
@@ -138,11 +177,10 @@ with spark_context("java") as spark:
         ),
     ],
 )
-def test_java_of_a_local_run_starts_quickly_unless_the_user_says_otherwise(given, last):
-    environment = {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH}
+def test_java_of_a_local_run_has_the_options_that_the_user_gave(given, last):
     command = [sys.executable, "-c", JAVA]
     said = subprocess.run(
-        command, cwd=ROOT, env=environment | given, capture_output=True, text=True
+        command, cwd=ROOT, env=as_a_person(**given), capture_output=True, text=True
     )
     assert said.stdout.endswith(f"'{last}']\n"), said
 
@@ -156,6 +194,7 @@ assert predict.main(places) == 0
 """
 
 
+@pytest.mark.long
 def test_everything_works_with_the_encryption_that_the_readme_asks_for(small_mnist, tmp_path):
     """PySpark cannot broadcast the 200 kB of W1 as an array then."""
     settings = "spark.authenticate", "spark.network.crypto.enabled", "spark.io.encryption.enabled"
@@ -171,6 +210,18 @@ def test_everything_works_with_the_encryption_that_the_readme_asks_for(small_mni
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+def test_a_broadcast_array_is_written_as_bytes_with_a_length():
+    """PySpark's encrypted files ask for the length of all that pickle writes."""
+    written = []
+    file = types.SimpleNamespace(write=written.append)
+    sent = np.arange(100_000.0)
+    pickle.dump(runtime_spark._AsBytes(sent), file, 5)
+    assert {type(part) for part in written} == {bytes}
+    assert pickle.loads(b"".join(written)).tobytes() == sent.tobytes()
+    pickle.dump(sent, file, 5)
+    assert {type(part) for part in written} != {bytes}, "the array itself has no such length"
+
+
 ON_EXECUTORS = """
 import sys
 for name in ("matplotlib", "tqdm", "PIL"):
@@ -184,6 +235,7 @@ from runtime import storage
 """
 
 
+@pytest.mark.long
 def test_what_executors_import_needs_nothing_but_numpy():
     subprocess.run([sys.executable, "-c", ON_EXECUTORS], cwd=ROOT, check=True)
 
@@ -219,20 +271,22 @@ def held(*settings: str, **how) -> Iterator[subprocess.Popen]:
         process.communicate()
 
 
-def as_a_person(**more: str) -> dict[str, str]:
-    """The environment of a program that is started outside the suite."""
-    return {key: os.environ[key] for key in os.environ.keys() - STARTED_WITH} | more
+@on_linux
+def test_a_local_run_answers_nobody_who_lacks_its_secret(spark):
+    ports = {port for _, port in listening(family(os.getpid()))}
+    found = set().union(*(answers_to_strangers(spark, port) for port in ports))
+    assert len(ports) >= 3
+    assert found == set()
 
 
 @on_linux
-@pytest.mark.parametrize("kept_out", [True, False])
-def test_a_local_run_answers_nobody_who_lacks_its_secret(spark, kept_out):
-    """Where the user has switched that off, it does answer: the test would see it."""
-    with held(*([] if kept_out else ["spark.authenticate=false"])) as process:
+@pytest.mark.long
+def test_a_local_run_without_a_secret_would_answer_strangers(spark):
+    """Where the user has switched it off: the test before this one would see it."""
+    with held("spark.authenticate=false") as process:
         ports = {port for _, port in listening(family(process.pid))}
         found = set().union(*(answers_to_strangers(spark, port) for port in ports))
-    assert len(ports) >= 3
-    assert found == (set() if kept_out else {"messages", "blocks"})
+    assert found == {"messages", "blocks"}
 
 
 @pytest.fixture
@@ -245,6 +299,29 @@ def short_folder() -> Iterator[Path]:
 
 
 @on_linux
+def test_the_folder_of_a_run_keeps_others_out_whatever_the_umask_and_goes_with_it():
+    before = os.umask(0)
+    try:
+        with runtime_spark._folder_of_its_own("held") as folder:
+            assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
+    finally:
+        os.umask(before)
+    assert not os.path.exists(folder)
+
+
+@on_linux
+def test_sockets_of_a_run_are_in_a_folder_of_its_own(spark):
+    spark.parallelize(range(4), 2).count()
+    folder = Path(spark._jvm.java.lang.System.getProperty("java.io.tmpdir"))
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    found = [file for file in folder.rglob("*") if file.is_socket()]
+    assert found or pyspark.__version__ < "4.1", "to the workers"
+    elsewhere = [file for file in Path(tempfile.gettempdir()).glob("*.sock")]
+    assert [file for file in elsewhere if file.stat().st_ctime > folder.stat().st_ctime] == []
+
+
+@on_linux
+@pytest.mark.long
 def test_sockets_and_files_of_a_run_are_in_a_folder_of_its_own_that_goes_with_it(short_folder):
     """Although the umask, 000, lets everybody in."""
     with held(TMPDIR=str(short_folder)):
@@ -275,6 +352,7 @@ def connects(path: Path, account: int | None = None) -> bool:
 
 
 @on_linux
+@pytest.mark.long
 def test_a_run_whose_python_is_killed_leaves_no_process_and_no_file(short_folder):
     mark = f"MARK={short_folder}"
     with held(TMPDIR=str(short_folder), MARK=str(short_folder)) as process:
@@ -307,27 +385,55 @@ sys.exit(train.main(words))
 """
 
 
-@pytest.mark.parametrize("master", ["local[2]", pytest.param("local", marks=pytest.mark.long)])
-def test_a_worker_that_is_killed_in_each_epoch_of_a_local_run_changes_no_bit(
-    spark, small_mnist, tmp_path, without_figures, master
-):
-    def words(folder: str) -> list[str]:
-        places = ["--data", small_mnist, "--model-dir", str(tmp_path / folder)]
-        return [*places, "--plots-dir", str(tmp_path), "--epochs", "3", "--partitions", "3"]
+def three_epochs(data: str, tmp_path: Path, folder: str) -> list[str]:
+    places = ["--data", data, "--model-dir", str(tmp_path / folder), "--plots-dir", str(tmp_path)]
+    return [*places, "--epochs", "3", "--partitions", "3"]
 
+
+def test_a_worker_that_is_killed_in_each_epoch_changes_no_bit(
+    spark, small_mnist, tmp_path, without_figures, monkeypatch
+):
+    """In the suite's Spark, on two cores."""
+    log, pairs_of = str(tmp_path / "killed"), data_loader.image_label_pairs
+
+    def killed_once(number, pairs):
+        yield from pairs
+        if number == 1 and TaskContext.get().attemptNumber() == 0:
+            with open(log, "a") as said:
+                said.write("killed\n")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def disturbed(*arguments):
+        return pairs_of(*arguments).mapPartitionsWithIndex(killed_once)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(data_loader, "image_label_pairs", disturbed)
+        assert train.main(three_epochs(small_mnist, tmp_path, "disturbed")) == 0
+    assert Path(log).read_text().count("killed") >= 3
+    assert train.main(three_epochs(small_mnist, tmp_path, "undisturbed")) == 0
+    disturbed, undisturbed = (
+        (tmp_path / folder / "parameters.npz").read_bytes()
+        for folder in ("disturbed", "undisturbed")
+    )
+    assert disturbed == undisturbed
+
+
+@pytest.mark.long
+def test_a_worker_that_is_killed_in_each_epoch_on_one_core_changes_no_bit(
+    spark, small_mnist, tmp_path, without_figures
+):
+    """Where Spark by itself would not try a task again."""
     log = tmp_path / "killed"
     done = subprocess.run(
-        [sys.executable, "-c", DISTURBED, log, *words("disturbed")],
-        env=as_a_person(
-            PYTHONPATH=str(ROOT), PYSPARK_SUBMIT_ARGS=f"--master {master} pyspark-shell"
-        ),
+        [sys.executable, "-c", DISTURBED, log, *three_epochs(small_mnist, tmp_path, "disturbed")],
+        env=as_a_person(PYTHONPATH=str(ROOT), PYSPARK_SUBMIT_ARGS="--master local pyspark-shell"),
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert log.read_text().count("killed") >= 3
-    assert train.main(words("undisturbed")) == 0
+    assert train.main(three_epochs(small_mnist, tmp_path, "undisturbed")) == 0
     disturbed, undisturbed = (
         (tmp_path / folder / "parameters.npz").read_bytes()
         for folder in ("disturbed", "undisturbed")
@@ -352,6 +458,7 @@ def endless(data: str, folder: Path) -> list:
     return [*places, "--epochs", 100000, "--hidden", 4]
 
 
+@pytest.mark.long
 def test_java_that_is_killed_in_an_epoch_is_told_in_one_line(small_mnist, tmp_path):
     process = start("train.py", *endless(small_mnist, tmp_path), MARK=str(tmp_path))
     try:
@@ -367,6 +474,7 @@ def test_java_that_is_killed_in_an_epoch_is_told_in_one_line(small_mnist, tmp_pa
     assert errors == "error: Spark's Java process has ended; was it killed, or out of memory?\n"
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_away_ends_training_quietly_and_loses_nothing(small_mnist, tmp_path):
     """As in `train.py | head -3`."""
     process = start("train.py", *endless(small_mnist, tmp_path))
@@ -396,6 +504,7 @@ def model(spark, small_mnist, tmp_path_factory) -> list[str]:
     return places
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", [["--help"], ["scores"]])
 def test_a_reader_that_is_gone_before_the_first_line_hears_nothing_of_predict(model, words):
     """As in `predict.py | head -0`."""
@@ -436,7 +545,7 @@ def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int,
     return process.returncode, output, errors
 
 
-MOMENTS = 15
+MOMENTS = 10
 
 
 @on_linux
@@ -472,6 +581,7 @@ def test_ctrl_c_leaves_nothing_and_no_traceback_whenever_it_comes(
 
 
 @on_linux
+@pytest.mark.long
 @pytest.mark.parametrize("script", ["train.py", "predict.py"])
 def test_ctrl_c_while_java_starts_leaves_no_java(small_mnist, tmp_path, short_folder, script):
     mark = f"MARK={tmp_path}"

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import every_strategy
 import numpy as np
 import pytest
 from pyspark import RDD
@@ -148,20 +147,21 @@ def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images
 
 
 def test_the_tree_adds_the_same_bits_as_one_sum_in_order(spark, monkeypatch):
-    numbers = np.random.default_rng(3).normal(size=40).astype(np.float32)
+    numbers = np.random.default_rng(2).normal(size=10)
 
     def sums_of(value):
         return float(value), *(np.full((1, 2), value) for _ in range(4)), 1, 1
 
-    numbered = spark.parallelize(list(enumerate(numbers.tolist())), 40).mapValues(sums_of)
+    numbered = spark.parallelize(list(enumerate(numbers.tolist())), 10).mapValues(sums_of)
     flat = in_order.sum_in_order(numbered)
-    assert flat[-2:] == (40, 40)
-    assert flat[0] == pytest.approx(math.fsum(numbers.tolist()))
-    monkeypatch.setattr(in_order, "FAN_IN", 6)
+    assert flat[-2:] == (10, 10)
+    assert flat[0] == sum(numbers.tolist()) == pytest.approx(math.fsum(numbers.tolist()))
+    monkeypatch.setattr(in_order, "FAN_IN", 3)
     # The same neighbours in the same order, however the pieces come in: by hand, in two levels.
-    level = [sum(numbers[i : i + 6].tolist()) for i in range(0, 40, 6)]
-    by_hand = sum([sum(level[0:6]), sum(level[6:])])
-    shuffled = numbered.repartition(40)
+    level = [sum(numbers[i : i + 3].tolist()) for i in range(0, 10, 3)]
+    by_hand = sum([sum(level[0:3]), sum(level[3:])])
+    assert by_hand != flat[0], "that proves nothing"
+    shuffled = numbered.repartition(10)
     for rdd in (numbered, shuffled):
         assert in_order.sum_in_order(rdd)[0] == by_hand
 
@@ -201,10 +201,14 @@ def test_each_map_hands_on_the_tuple_of_the_design(split, monkeypatch):
         widths.append(len(mapped.first()))
         return mapped
 
-    train_rdd = training_rdd(split, "maps")
+    # One pair in one partition: of a task that stops early, Spark throws the worker away.
+    train_rdd = split.blocks.context.parallelize(training_rdd(split, "maps").collect()[:1], 1)
     monkeypatch.setattr(RDD, "map", spied)
     train.maps_epoch(
-        train_rdd, nn_math.initial_parameters(1, 4, 10, "float64"), settings(hidden=4), 1
+        train_rdd,
+        nn_math.initial_parameters(1, 4, 10, "float64"),
+        settings(hidden=4, fraction=1.0),
+        1,
     )
     assert widths == [3, 4, 5, 6, 6, 6, 6, 7]
 
@@ -238,6 +242,7 @@ def run(spark, small_mnist, tmp_path):
     return start
 
 
+@pytest.mark.long
 def test_a_short_training_on_mnist_lowers_the_cost_and_learns(spark, mnist, tmp_path):
     status = train.main(
         ["--data", mnist, "--model-dir", str(tmp_path), "--plots-dir", str(tmp_path)]
@@ -295,13 +300,13 @@ def test_a_run_leaves_model_history_settings_and_figures(run, tmp_path):
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_every_strategy_learns_ten_digits_with_every_optimizer(run, tmp_path, strategy, optimizer):
-    words = "--digits all --hidden 16 --epochs 6 --partitions 2 --batch-size 8".split()
-    assert run(*words, "--strategy", strategy, "--optimizer", optimizer) == 0
-    history = read_history(tmp_path / "model")
+def test_every_strategy_learns_ten_digits_with_every_optimizer(split, strategy, optimizer):
+    told = {"strategy": strategy, "optimizer": optimizer, "hidden": 16, "batch_size": 8}
+    history = train.fit("article", split, epochs=4, **told).history
     assert history[-1].cost < 0.98 * history[0].cost
 
 
+@pytest.mark.long
 def test_batches_of_one_image_learn_ten_digits(spark, mnist):
     split = data_loader.load(spark, mnist, "train", range(10), partitions=2)
     options = {"strategy": "averaging", "batch_size": 1, "epochs": 2, "fraction": 0.3}
@@ -334,21 +339,10 @@ def test_the_bold_driver_speeds_up_and_brakes(run, tmp_path, monkeypatch):
     assert rates[1:] == pytest.approx(expected)
 
 
-def test_same_seed_same_bits_on_any_number_of_cores(spark, small_mnist, tmp_path, without_figures):
-    """One core in a Spark of its own, the cores of the suite's. On clusters: test_cluster.py."""
-    one_core = {"PYSPARK_SUBMIT_ARGS": "--master local[1] pyspark-shell"}
-    command = [sys.executable, every_strategy.__file__, small_mnist, str(tmp_path / "one")]
-    run = subprocess.run(command, env=os.environ | one_core, cwd=tmp_path, capture_output=True)
-    assert run.returncode == 0, run.stderr.decode()
-    assert spark.defaultParallelism > 1
-    every_strategy.main(small_mnist, str(tmp_path / "more"))
-    one, more = (every_strategy.parameters(tmp_path / folder) for folder in ("one", "more"))
-    for name in every_strategy.RUNS:
-        assert one[name] == more[name], name
-
-
 @pytest.mark.parametrize("strategy", ["maps", pytest.param("partitions", marks=pytest.mark.long)])
-def test_ctrl_c_saves_what_there_is_and_exits_with_130(small_mnist, tmp_path, strategy):
+def test_ctrl_c_saves_what_there_is_and_resume_goes_on_to_the_same_bits(
+    run, small_mnist, tmp_path, undisturbed, strategy
+):
     words = ["--data", small_mnist, "--epochs", "100000", "--hidden", "4", "--strategy", strategy]
     process = subprocess.Popen(
         [sys.executable, str(ROOT / "train.py"), *words],
@@ -368,7 +362,14 @@ def test_ctrl_c_saves_what_there_is_and_exits_with_130(small_mnist, tmp_path, st
         process.kill()
     assert process.returncode == 130, errors
     assert errors == ""
-    assert len(read_history(tmp_path / "model")) >= 3
+    history = read_history(tmp_path / "model")
+    assert len(history) >= 3
     network = read("dense 4, sigmoid, dense, sigmoid", 2)
     assert model_files.load_parameters(str(tmp_path / "model"), network)[0].shape == (784, 4)
     assert (tmp_path / "plots/cost.png").exists()
+    assert "stopped after epoch" in output and "--resume" in output
+    more = ["--hidden", "4", "--strategy", strategy, "--epochs", len(history) + 2]
+    assert run(*more, "--resume") == 0
+    assert len(read_history(tmp_path / "model")) == len(history) + 2
+    ended = (tmp_path / "model/parameters.npz").read_bytes()
+    assert ended == undisturbed("--data", small_mnist, *more)

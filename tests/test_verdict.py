@@ -30,6 +30,7 @@ def run(spark, small_mnist, tmp_path, capsys, without_figures):
     return start
 
 
+@pytest.mark.long
 def test_a_run_that_diverges_ends_in_one_line_without_warnings_of_numpy(small_mnist, tmp_path):
     places = ["--data", small_mnist, "--model-dir", tmp_path / "model", "--plots-dir", tmp_path]
     words = "--strategy averaging --learning-rate 1e38 --epochs 3".split()
@@ -44,8 +45,7 @@ def test_a_run_that_diverges_ends_in_one_line_without_warnings_of_numpy(small_mn
     assert not (tmp_path / "model/parameters.npz").exists()
 
 
-@pytest.mark.parametrize("broken", ["cost", "parameters"])
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("broken", "value"), [("cost", np.nan), ("parameters", np.inf)])
 def test_the_last_finite_checkpoint_stays(run, tmp_path, monkeypatch, broken, value):
     original = train.with_validation
 
@@ -103,7 +103,7 @@ def test_a_run_that_only_guesses_ends_with_what_to_try(run, words, said):
     [
         "--strategy partitions --epochs 1",
         "--strategy partitions --epochs 2",
-        "--strategy partitions --epochs 30",
+        pytest.param("--strategy partitions --epochs 30", marks=pytest.mark.long),
         "--strategy partitions --epochs 3 --learning-rate 1",
         "--strategy partitions --epochs 6 --digits all",
         "--strategy averaging --epochs 2",

@@ -5,23 +5,27 @@ import os
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
 from test_figures import png_size
 
+pytestmark = pytest.mark.long
 ROOT = Path(__file__).parent.parent
 RENEW = ".venv/bin/jupyter nbconvert --to notebook --execute --inplace walkthrough.ipynb"
 
 
 @pytest.fixture(scope="module")
 def stored():
+    import nbformat  # here, as it takes seconds
+
     return nbformat.read(ROOT / "walkthrough.ipynb", as_version=4)
 
 
 @pytest.fixture
 def rerun(stored, monkeypatch):
     """Runs the notebook on a data folder and gives it with its new outputs."""
+
+    import nbformat
+    from nbclient import NotebookClient
 
     def run(folder: str):
         monkeypatch.setenv("WALKTHROUGH_DATA", folder)
@@ -58,7 +62,6 @@ def test_the_notebook_runs_from_top_to_bottom_on_any_data(stored, rerun, small_m
         assert len(pictures(now)) == len(pictures(then))
 
 
-@pytest.mark.long
 def test_the_notebook_shows_what_it_is_stored_with(stored, rerun, real_mnist):
     fresh = rerun(real_mnist)
     for then, now in zip(code(stored), code(fresh), strict=True):

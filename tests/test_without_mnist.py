@@ -15,6 +15,7 @@ def test_anything(small_mnist): ...
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("told", "outcome", "reason"),
     [

@@ -367,12 +367,13 @@ class Sigmoid(Activation):
     """1 / (1 + exp(-a)), the article's activation."""
 
     def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
-        """H = sigmoid(H^)."""
-        return a, nn_math.sigmoid(a)
+        """H = sigmoid(H^); keeps H."""
+        value = nn_math.sigmoid(a)
+        return value, value
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """delta * sigmoid'(H^)."""
-        return delta * nn_math.sigmoid_prime(kept)
+        """delta * sigmoid'(H^), from H."""
+        return delta * nn_math.sigmoid_prime_of(kept)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from network.sequential import batch_tuple, forward, read
+from network.sequential import batch_tuple, by_layer, forward, read
 from nn_math import (
     Parameters,
     Sums,
@@ -61,9 +61,14 @@ def batch_sums(X, y_true, parameters: Parameters) -> Sums:
 
 
 def layers_of(X, parameters: Parameters) -> list[np.ndarray]:
-    """H^, H, Y^, Y."""
-    kept, Y = forward(article(parameters), parameters, X)
-    return [*kept[1:], Y]
+    """H^, H, Y^, Y: the values of the article's four layers."""
+    values, value = [], X
+    network = article(parameters)
+    for layer, own in zip(network, by_layer(network, parameters), strict=True):
+        _, value = layer.forward(value, own, None)
+        values.append(value)
+    np.testing.assert_array_equal(value, forward(network, parameters, X)[1])
+    return values
 
 
 def random_batch(n: int, k: int, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,11 @@
 For the article's network these are the eight maps that train.py writes out, and they give the same
 sums, bit for bit. The tuple that the maps pass on is the article's, grouped:
 
-    forward   (kept, value, y*)                 after map 4: kept = (x, H^, H, Y^), value = Y
-    backward  (kept, E, delta, gradients, Acc)  after map 6: kept = (x, H^), gradients = (dB2, dW2)
+    forward   (kept, value, y*)                 after map 4: kept = (x, H, H, Y), value = Y
+    backward  (kept, E, delta, gradients, Acc)  after map 6: kept = (x, H), gradients = (dB2, dW2)
 
-where delta is dB2 or, in general, the derivative of E that the next map continues from.
+`kept` has what each map backward needs: for a dense layer its input, for a sigmoid its value. delta
+is dB2 or, in general, the derivative of E that the next map continues from.
 """
 
 import zlib

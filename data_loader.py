@@ -28,6 +28,7 @@ from runtime.command_line import (
     UserError,
     counted,
     exit_status,
+    nonempty,
     say,
     whole_number,
 )
@@ -124,8 +125,9 @@ def arguments() -> argparse.ArgumentParser:
     about = "split the training set into files that the executors read, and copy the test set"
     shard = commands.add_parser("shard", help=about, description=f"Shards: {about}.")
     option = shard.add_argument
-    option("source", metavar="SRC", help=DATA_HELP)
-    option("target", metavar="DST", help="a folder or a URI of one, without a data set in it")
+    option("source", type=nonempty, metavar="SRC", help=DATA_HELP)
+    target = "a folder or a URI of one, without a data set in it"
+    option("target", type=nonempty, metavar="DST", help=target)
     split = "how many pairs of files to split the training set into"
     option("--shards", type=whole_number(1, 100_000), default=64, help=split)
     return parser

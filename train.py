@@ -151,7 +151,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not finished:
             return 130
         if settings.score:  # Spark is running already
-            predict.score_test_set(prepared.spark, settings.model_dir, settings.plots_dir)
+            place = prepared.split.place
+            predict.score_test_set(prepared.spark, settings.model_dir, settings.plots_dir, place)
     return 0
 
 

@@ -149,6 +149,13 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + "s" * (number != 1)
 
 
+def nonempty(text: str) -> str:
+    """The argparse type of a folder or a URI."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the place is empty; name a folder or a URI")
+    return text
+
+
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:
     """The argparse type of a whole number from `least` to `most`, if there is a most."""
 

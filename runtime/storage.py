@@ -28,6 +28,11 @@ def is_uri(place: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", place) is not None
 
 
+def is_remote(place: str) -> bool:
+    """Whether a place is on another system than this machine's own files."""
+    return is_uri(place) and not place.startswith("file:")
+
+
 def join(folder: str, name: str) -> str:
     """The place of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)

@@ -16,6 +16,7 @@ from runtime.command_line import (
     DATA_HELP,
     Parser,
     UserError,
+    nonempty,
     number_within,
     whole_number,
 )
@@ -77,7 +78,7 @@ def digits_of(text: str) -> list[int]:
 class Settings:
     """All settings of a run, checked and complete; see `complete`."""
 
-    data: str | None = option(DATA, DATA_HELP + SEARCH, metavar="PLACE")
+    data: str | None = option(DATA, DATA_HELP + SEARCH, check=nonempty, metavar="PLACE")
     digits: list[int] = option(
         DATA,
         "the digits to tell apart: two or more, or `all`",
@@ -191,9 +192,12 @@ class Settings:
         RUN,
         "folder or URI for the parameters, the history and the checkpoint",
         default="model",
+        check=nonempty,
         metavar="PLACE",
     )
-    plots_dir: str = option(RUN, "folder or URI for the figures", default="plots", metavar="PLACE")
+    plots_dir: str = option(
+        RUN, "folder or URI for the figures", default="plots", check=nonempty, metavar="PLACE"
+    )
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}

@@ -76,6 +76,7 @@ def start(folder: str, run: dict[str, Any], initial: Arrays, resumed: bool) -> P
     """
     if not resumed:
         warn_of_unfinished(folder)
+        model_files.keep_previous(folder)
         return Progress(initial, {}, [])
     return resume(folder, run) or Progress(initial, {}, [])
 

@@ -4,11 +4,11 @@ import json
 import re
 import runpy
 import shlex
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tracked import ROOT, tracked
 
 import data_loader
 import nn_math
@@ -19,7 +19,6 @@ from training import settings
 from training.recipes import STRATEGIES
 from training.settings import arguments
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
@@ -45,11 +44,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 @pytest.fixture(scope="module")
 def files() -> set[str]:
-    """The files of the project; outside a clone, where git cannot tell, all that are there."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode == 0:
-        return set(listed.stdout.splitlines())
-    return {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
+    return tracked()
 
 
 @pytest.fixture(scope="module")
@@ -141,8 +136,8 @@ def test_names_that_are_nowhere_are_found_out(files, program):
     assert missing(names, files, program) == nowhere
 
 
-def test_every_room_is_in_the_readme():
-    rooms = {f"`{path.parent.name}/`" for path in ROOT.glob("*/__init__.py")}
+def test_every_room_is_in_the_readme(files):
+    rooms = {f"`{name.split('/')[0]}/`" for name in files if re.fullmatch(r"\w+/__init__.py", name)}
     readme = (ROOT / "README.md").read_text()
     assert rooms and [room for room in rooms if room not in readme] == []
 

@@ -59,7 +59,7 @@ lint: .venv/tests
 	PYTHONPATH=. .venv/bin/lint-imports
 	@if command -v $(NPX) >/dev/null; then \
 	    $(NPX) --yes @biomejs/biome@2.6.8 lint --error-on-warnings pictures/page/*.js pictures/page/*.css; \
-	elif [ -n "$$CI" ]; then echo "no $(NPX): it has to check results/page"; exit 1; \
+	elif [ -n "$$CI" ]; then echo "no $(NPX): it has to check pictures/page"; exit 1; \
 	else echo "no $(NPX) here: the page's JavaScript is not checked"; fi
 	@large=$$(git ls-files -z -- . $(LARGE:%=':!%') | xargs -0r sh -c 'find "$$@" -size +600000c' sh); \
 	if [ -n "$$large" ]; then echo "larger than 600 KB: $$large; make it smaller, or name it in" \

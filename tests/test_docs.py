@@ -182,7 +182,7 @@ def test_the_page_of_arguments_is_what_the_parsers_say():
 
 
 @pytest.mark.parametrize(
-    ("pictures", "page"),
+    ("results", "page"),
     [
         ("compare", "speed"),
         ("chain", "speed"),

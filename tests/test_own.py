@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from images.own import read_digit
-from pictures import CONDITIONS, picture_of
+from photographs import CONDITIONS, picture_of
 from runtime.command_line import UserError
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -13,10 +13,10 @@ product or a sum of many floats depends on the processor.
 """
 
 import functools
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 from scipy.ndimage import distance_transform_edt
@@ -49,7 +49,9 @@ def glyph(face: str, digit: int) -> np.ndarray:
 
     Returns (GRID, GRID) bool.
     """
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
+    package = importlib.util.find_spec("matplotlib")  # to import it would read the user's settings
+    assert package is not None and package.origin is not None
+    path = Path(package.origin).with_name("mpl-data") / "fonts" / "ttf" / f"{face}.ttf"
     font = ImageFont.truetype(str(path), size=200, layout_engine=ImageFont.Layout.BASIC)
     sheet = Image.new("L", (400, 400))
     ImageDraw.Draw(sheet).text((100, 100), str(digit), fill=255, font=font)

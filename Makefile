@@ -2,7 +2,7 @@
 # make test    run the tests (ten minutes)
 # make test-all   also those that take longer: a cluster, failures, 10,000 broken files (half an hour)
 # make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
-# make cluster-demo   train and score on a master and two workers on this machine
+# make cluster-demo   train and score on a Spark cluster of two executors on this machine
 # make hadoop-demo   the same on HDFS and YARN on this machine; needs Maven (mvn)
 # make test-hadoop   the tests on HDFS, YARN and S3 (fifteen minutes); needs Maven (mvn)
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
@@ -43,8 +43,12 @@ docs/arguments.md: .venv/program
 browsers:
 	@./setup.sh browsers
 
+# In the place of local-cluster stands your own master's URL, such as spark://HOST:7077.
 cluster-demo: .venv/program
-	@$(PYTHON_HERE) -m cluster.demo $(ARGS)
+	@mkdir -p cluster-demo
+	SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON="$$PWD/$(PYTHON_HERE)" \
+	    $(dir $(PYTHON_HERE))spark-submit --master "local-cluster[2,1,1024]" train.py --score \
+	    --model-dir cluster-demo/model --plots-dir cluster-demo/plots $(ARGS) 2> cluster-demo/spark.log
 
 hadoop-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)

@@ -14,13 +14,13 @@ import data_loader
 import nn_math
 import predict
 import train
-from cluster import demo, hadoop_demo
+from cluster import hadoop_demo
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
-    for script in (train, predict, data_loader, demo, hadoop_demo)
+    for script in (train, predict, data_loader, hadoop_demo)
 }
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
 KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
@@ -155,7 +155,7 @@ def test_every_make_target_named_is_in_the_makefile(page):
 @each_page
 def test_every_command_is_one_that_the_scripts_understand(page):
     for words in filter(None, commands(page.read_text())):
-        demonstrations = {"run": train, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
+        demonstrations = {"run": train, "cluster-demo": train, "hadoop-demo": hadoop_demo}
         if words[0] == "make" and words[1:2] and words[1] in demonstrations:
             told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]
             parser = demonstrations[words[1]].arguments()

@@ -5,7 +5,7 @@
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
 # make mutations      break the program in 30 places; `make test` has to notice (30 minutes)
 # make lint           check style, types and imports, and with npm the page's JavaScript
-# make cluster-demo   train and score on a master and two workers on this machine
+# make cluster-demo   train and score on a Spark cluster of two executors on this machine
 # make hadoop-demo    the same on HDFS and YARN on this machine; needs Maven (mvn)
 # make modules.zip    the program in one file, for a driver in cluster mode (--py-files)
 # make docs/arguments.md   write the page of all arguments, from what --help says
@@ -51,8 +51,12 @@ docs/arguments.md: .venv/program
 browsers:
 	@./setup.sh browsers
 
+# In the place of local-cluster stands your own master's URL, such as spark://HOST:7077.
 cluster-demo: .venv/program
-	@$(PYTHON_HERE) -m cluster.demo $(ARGS)
+	@mkdir -p cluster-demo
+	SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON="$$PWD/$(PYTHON_HERE)" \
+	    $(dir $(PYTHON_HERE))spark-submit --master "local-cluster[2,1,1024]" train.py --score \
+	    --model-dir cluster-demo/model --plots-dir cluster-demo/plots $(ARGS) 2> cluster-demo/spark.log
 
 hadoop-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)

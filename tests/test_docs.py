@@ -14,7 +14,7 @@ import data_loader
 import nn_math
 import predict
 import train
-from cluster import demo, hadoop_demo
+from cluster import hadoop_demo
 from training import settings
 from training.recipes import STRATEGIES
 from training.settings import arguments
@@ -22,7 +22,7 @@ from training.settings import arguments
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
-    for script in (settings, predict, data_loader, demo, hadoop_demo)
+    for script in (settings, predict, data_loader, hadoop_demo)
 }
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
 KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
@@ -153,7 +153,7 @@ def test_every_make_target_named_is_in_the_makefile(page):
 @each_page
 def test_every_command_is_one_that_the_scripts_understand(page):
     for words in filter(None, commands(page.read_text())):
-        demonstrations = {"run": settings, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
+        demonstrations = {"run": settings, "cluster-demo": settings, "hadoop-demo": hadoop_demo}
         if words[0] == "make" and words[1:2] and words[1] in demonstrations:
             told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]
             parser = demonstrations[words[1]].arguments()

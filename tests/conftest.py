@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import data_loader
 import train
-from images import idx_files, offline_digits
+from images import idx_files, offline_digits, sources
 from images.download import SHA256, download_mnist
 from pictures import figures, report
 from runtime import storage
@@ -69,7 +68,7 @@ def mnist(request, tmp_path_factory) -> str:
         return request.getfixturevalue("real_mnist")
     except pytest.skip.Exception:
         folder = tmp_path_factory.mktemp("offline_digits")
-    for part, names in data_loader.IDX_NAMES.items():
+    for part, names in sources.IDX_NAMES.items():
         for name, values in zip(names, offline_digits.draw_part(part, range(10)), strict=True):
             (folder / f"{name}.gz").write_bytes(idx_files.pack(values))
     return str(folder)

@@ -87,7 +87,10 @@ def score_test_set(
     storage.check_writable(model_dir, plots_dir)
     if data is None:
         data = followed(of_training, model_dir)
-    split = data_loader.load(spark, data_loader.find_data(data), "test", trained.digits)
+    settings = model_files.load_settings(model_dir)["settings"]
+    transpose = settings.get("transpose") or None
+    place = data_loader.find_data(data)
+    split = data_loader.load(spark, place, "test", trained.digits, transpose=transpose)
     say(f"scoring {split.size:,} test images")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     counts, confusion = score(test_rdd, trained)
@@ -96,11 +99,9 @@ def score_test_set(
     saved = model_files.save_metrics(model_dir, about, split.place)
     say(f"{split.name}: {split.size:,} test images")
     say(metrics_table(scores, shutil.get_terminal_size().columns))
-    settings = None
-    if with_page:
-        settings = model_files.load_settings(model_dir)["settings"]
-        trained = trained._replace(history=model_files.load_history(model_dir))
-    why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, settings)
+    trained = trained._replace(history=model_files.load_history(model_dir))
+    about_page = settings if with_page else None
+    why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, about_page)
     say(f"saved {saved} and {plots_dir}")
     if why_no_page is not None:
         say(f"no page of the network: {why_no_page}")

@@ -140,11 +140,11 @@ def fit(network: str | Network, split: Split, **options) -> Trained:
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say. Returns 0, or 130 if Ctrl-C ended the run early."""
-    settings = from_command_line(argv)
+    settings, given = from_command_line(argv)
     if settings.explain:
         say(table(network_of(settings), settings.dtype))
         return 0
-    with run.prepared(settings) as prepared:
+    with run.prepared(settings, given) as prepared:
         settings = prepared.settings
         trained = train_network(prepared.split, settings, prepared.start, prepared.saver)
         finished = run.save(prepared, trained)

@@ -164,7 +164,7 @@ def two_epochs(spark, small_mnist, tmp_path_factory) -> Path:
 
 def told_of(words: str, **data) -> dict:
     """What settings.json says of a run of these arguments."""
-    chosen = from_command_line(["--strategy", "partitions", "--hidden", "6", *words.split()])
+    chosen = from_command_line(["--strategy", "partitions", "--hidden", "6", *words.split()])[0]
     about = {"name": "digits", "sha256": {"train-labels-idx1-ubyte": "01ab"}} | data
     return {"settings": saved_settings(chosen), "data": about, "images": 126}
 

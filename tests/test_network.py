@@ -760,7 +760,7 @@ def test_the_chain_of_a_new_layer_is_its_maps_on_all_images_at_once(leaky_relu):
 
 
 def filled(*words: str):
-    return from_command_line(list(words))
+    return from_command_line(list(words))[0]
 
 
 BY_RECIPE = ["strategy", "optimizer", "schedule", "batch_size", "shift", "epochs", "fraction"]

@@ -7,7 +7,7 @@ what settings.json says. A setting that is not given follows from the recipe of 
 import argparse
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,7 +62,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def digits_of(text: str) -> list[int]:
-    """Two or more different digits, sorted: of "3 8", "3,8" or "all"."""
+    """Two or more different labels, sorted: of "3 8", "3,8" or "all", the ten digits."""
     words = text.lower().replace(",", " ").split()
     if words == ["all"]:
         words = list("0123456789")
@@ -72,6 +72,14 @@ def digits_of(text: str) -> list[int]:
     if len(set(words)) < 2:
         raise argparse.ArgumentTypeError("give at least two different digits")
     return sorted({int(word) for word in words})
+
+
+def labels_of(labels: Iterable[int]) -> list[int]:
+    """Two or more different labels of a data set, each a byte, sorted. Raises UserError."""
+    found = sorted({int(label) for label in labels})
+    if len(found) < 2 or not 0 <= found[0] <= found[-1] <= 255:
+        raise UserError(f"labels are two or more different numbers from 0 to 255, not {found}")
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,6 +94,19 @@ class Settings:
         check=digits_of,
         nargs="+",
         metavar="DIGIT",
+    )
+    classes: list[str] | None = option(
+        DATA,
+        "the classes to tell apart in any data set, in place of --digits: their labels, or their "
+        "names in the data set, or `all`",
+        saved=False,
+        nargs="+",
+        metavar="CLASS",
+    )
+    transpose: bool = option(
+        DATA,
+        "set images upright that lie on their side; this is always done for EMNIST",
+        default=False,
     )
     partitions: int | None = option(
         DATA,
@@ -217,14 +238,27 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def from_command_line(argv: Sequence[str] | None) -> Settings:
-    """The settings that the arguments give. Unusable ones end the program with status 2."""
+def from_command_line(argv: Sequence[str] | None) -> tuple[Settings, dict[str, Any]]:
+    """The settings of the command line, complete and as they were given.
+
+    Unusable ones end the program with status 2. With --classes, the labels are known only from the
+    data: `complete` the given settings once more with them.
+    """
     parser = arguments()
     given = vars(parser.parse_args(argv))
+    if given["classes"] is not None:
+        given["digits"] = range(expected_classes(given["classes"]))
     try:
-        return complete(given)
+        return complete(given), given
     except UserError as error:
         parser.error(str(error))
+
+
+def expected_classes(words: Sequence[str]) -> int:
+    """How many classes the words of --classes mean, as far as it can be told without the data."""
+    if [word.lower() for word in words] == ["all"]:
+        return 10
+    return max(2, len(words))
 
 
 def complete(given: Mapping[str, Any]) -> Settings:
@@ -267,8 +301,12 @@ def checked(name: str, value: Any) -> Any:
         return value
     if name == "network" and not isinstance(value, str):
         return text_of(value)
+    if name == "classes":
+        return [value] if isinstance(value, str) else list(value)  # a name may hold a space
     if name == "digits" and not isinstance(value, str):
-        value = " ".join(map(str, value))
+        if not any(isinstance(digit, str) for digit in value):
+            return labels_of(value)
+        value = " ".join(value)
     try:
         return FIELDS[name].metadata["check"](str(value))
     except argparse.ArgumentTypeError as error:

@@ -4,7 +4,6 @@ Spark's own local-cluster, whose executors are processes; and where a test kills
 and workers in processes of their own. These tests take minutes: `make test-all` runs them.
 """
 
-import itertools
 import os
 import re
 import signal
@@ -42,23 +41,25 @@ def shards(mnist, tmp_path_factory) -> Path:
     return folder / "mnist"
 
 
-def test_same_bits_on_any_cores_and_any_workers(small_mnist, tmp_path):
-    """With each strategy, on whole files and on shards."""
+def test_same_bits_on_any_cores_and_any_workers(spark, small_mnist, tmp_path, without_figures):
+    """With each strategy, on whole files and on shards: on one core, on two, on clusters."""
     shards = str(tmp_path / "shards")
     assert data_loader.main(["shard", small_mnist, shards, "--shards", "7"]) == 0
+    assert spark.defaultParallelism == 2
+    every_strategy.main(small_mnist, shards, str(tmp_path / "two cores"))
+    found = [every_strategy.parameters(tmp_path / "two cores")]
 
-    def run(master: str) -> list[dict[str, bytes]]:
-        folder = tmp_path / f"run of {master}"
-        words = small_mnist, str(folder / "whole"), shards, str(folder / "shards")
+    def run(master: str) -> None:
+        words = small_mnist, shards, str(tmp_path / master)
         command = submit_command(master, every_strategy.__file__, words)
         done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:].decode()
-        return [every_strategy.parameters(folder / name) for name in ("whole", "shards")]
+        found.append(every_strategy.parameters(tmp_path / master))
 
-    masters = "local[1]", "local[2]", "local-cluster[1,1,1024]", LOCAL_CLUSTER
-    first, *others = [run(master) for master in masters]
-    for other, one, name in itertools.product(others, range(2), every_strategy.RUNS):
-        assert other[one][name] == first[one][name], name
+    for master in ("local[1]", "local-cluster[1,1,1024]", LOCAL_CLUSTER):
+        run(master)
+    for name in every_strategy.RUNS:
+        assert {parameters[name] for parameters in found} == {found[0][name]}, name
 
 
 def test_the_demonstration_trains_and_scores_on_two_executors_and_leaves_nothing(

@@ -11,7 +11,7 @@
 # make lint    check style, types, that imports run downwards, and with npm the page's JavaScript
 # make bench   compare speeds, and measure what checkpoints and shards cost (over an hour); fetches
 #              PyTorch into a .venv of its own, with 5 GB of CUDA that it brings and we do not use
-# make notebook   open walkthrough.ipynb
+# make notebook   open the course, lessons/
 # Each of them first sets up what is missing (see setup.sh).
 
 PYTHON_HERE := .venv/bin/python
@@ -77,7 +77,8 @@ bench: .venv/program .venv-bench/bench
 	.venv-bench/bin/python benchmarks/pytorch.py
 
 notebook: .venv/tests
-	$(PYTHON_HERE) -m notebook walkthrough.ipynb
+	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \
+	    --JupyterNotebookApp.default_url=/notebooks/lessons/1_images_as_an_rdd.ipynb
 
 .venv/program: requirements.txt setup.sh
 	./setup.sh requirements.txt

@@ -156,6 +156,7 @@ check.map_5 = Check("x H_hat H Y_hat Y y", "x H_hat H E dB2 Acc", cases.images, 
     "dB2 = (y - Y) * sigmoid_prime(Y_hat)": "the sign is wrong; it is Y - y",
     "dB2 = sigmoid_prime(Y_hat)": "the factor Y - y is missing",
     "dB2 = (Y - y) @ Y": "`@` is the matrix product; `*` multiplies element by element",
+    "Acc = Y.argmax() == y.argmax()": "NumPy adds True and True to True; write int(...) around it",
     "Acc = 1 - Acc": "it is 1 where the answer is wrong; it should be 1 where it is right",
     "Acc = Y.argmax()": "this is the answer itself; compare it with y.argmax()",
     "Acc = Y.argmax() == y": "it compares a number with a row; write y.argmax()",
@@ -246,6 +247,7 @@ check.relu_backward = Check("H_hat delta", "after", cases.layers, one_by_one, {
     "after = delta * sigmoid_prime(H_hat)": "this is sigmoid's slope; that of relu is H_hat > 0",
 })
 check.convolve = Check("picture window b", "seen", cases.layers, one_by_one, {
+    "seen = 0 * seen": "it is all 0; set each seen[i, j]",
     "seen = seen - b": "+ b is missing",
     "seen = seen.T": "rows and columns are exchanged; seen[i, j] comes from picture[i, j]",
     "seen = seen[:-1, :-1]": "the last windows are missing; a row has 9 - 3 + 1 = 7 places",

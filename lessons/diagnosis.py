@@ -202,6 +202,8 @@ def same(mine: Any, other: Any) -> bool:
     """Whether two values agree but for rounding, in their shapes too."""
     if isinstance(mine, tuple | list) and type(mine) is type(other):
         return len(mine) == len(other) and all(map(same, mine, other))
+    if isinstance(mine, np.bool_) and not isinstance(other, bool | np.bool_):
+        return False  # np.True_ + np.True_ is np.True_, not 2
     try:
         a, b = np.asarray(mine, float), np.asarray(other, float)
     except (TypeError, ValueError):

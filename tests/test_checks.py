@@ -43,8 +43,8 @@ def slope(E_of, W, i, j, h):
 
 def map_5(elements):
     x, H_hat, H, Y_hat, Y, y = elements
-    E = 0.5 * np.sum((Y - y) ** 2)
-    return x, H_hat, H, E, (Y - y) * sigmoid_prime(Y_hat), Y.argmax() == y.argmax()
+    E, Acc = 0.5 * np.sum((Y - y) ** 2), int(Y.argmax() == y.argmax())
+    return x, H_hat, H, E, (Y - y) * sigmoid_prime(Y_hat), Acc
 
 
 def map_7(elements):
@@ -462,6 +462,7 @@ WRONG = {
         ),
         (but("map_5", dB2=lambda Y_hat: sigmoid_prime(Y_hat)), "dB2: the factor Y - y is missing"),
         (but("map_5", dB2=lambda Y, y: (Y - y) @ Y), "dB2: `@` is the matrix product"),
+        (but("map_5", Acc=lambda Y, y: Y.argmax() == y.argmax()), "Acc: NumPy adds True and True"),
         (but("map_5", Acc=lambda Y, y: int(Y.argmax() != y.argmax())), "Acc: it is 1 where the"),
         (but("map_5", Acc=lambda Y: Y.argmax()), "Acc: this is the answer itself"),
         (but("map_5", Acc=lambda Y, y: Y.argmax() == y), "Acc: it compares a number with a row"),
@@ -612,6 +613,7 @@ WRONG = {
         (lambda H_hat, delta: delta * sigmoid_prime(H_hat), "after: this is sigmoid's slope"),
     ],
     "convolve": [
+        (lambda picture, window, b: np.zeros((7, 7)), "seen: it is all 0; set each seen[i, j]"),
         (convolve_by(7, lambda part, window, b: (part * window).sum()), "seen: + b is missing"),
         (lambda picture, window, b: convolve(picture.T, window.T, b), "seen: rows and columns are"),
         (convolve_by(6, lambda p, w, b: (p * w).sum() + b), "seen: the last windows are missing"),

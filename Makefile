@@ -11,7 +11,7 @@
 # make docs/arguments.md   write the page of all arguments, from what --help says
 # make browsers       install Chromium and Firefox for the tests of the page (Debian, as root)
 # make bench          compare speeds (over an hour); fetches PyTorch into a .venv of its own
-# make notebook       open walkthrough.ipynb
+# make notebook       open the course, lessons/
 # make clean          delete what these commands made: environments, model, figures
 #
 # Each first sets up what is missing (setup.sh). ARGS passes more arguments on.
@@ -93,7 +93,8 @@ bench: .venv/program .venv-bench/bench
 	.venv-bench/bin/python benchmarks/pytorch.py
 
 notebook: .venv/tests
-	$(PYTHON_HERE) -m notebook walkthrough.ipynb
+	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \
+	    --JupyterNotebookApp.default_url=/notebooks/lessons/1_images_as_an_rdd.ipynb
 
 .venv/program: requirements.txt setup.sh
 	./setup.sh requirements.txt

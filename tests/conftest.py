@@ -118,6 +118,7 @@ def medium_mnist(ten_thousand, tmp_path_factory) -> str:
 def without_figures(monkeypatch):
     """Runs that draw nothing: a figure takes longer than an epoch on a few images."""
     monkeypatch.setattr(figures, "draw_training", lambda *_: None)
+    monkeypatch.setattr(figures, "draw_scores", lambda *_: None)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from pathlib import Path
 import every_strategy
 import pytest
 from from_outside import answers_to_strangers, family, listening, marked, wait_until
-from on_a_cluster import LONG_EPOCHS, Submitted, Training
+from on_a_cluster import Submitted, Training, words_of
 
 import data_loader
 import train
@@ -34,17 +34,17 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shards(mnist, tmp_path_factory) -> Path:
-    """Real MNIST in 12 shards."""
-    folder = tmp_path_factory.mktemp("shards")
-    assert data_loader.main(["shard", mnist, f"{folder}/mnist", "--shards", "12"]) == 0
-    return folder / "mnist"
+def shards(small_mnist, tmp_path_factory) -> str:
+    """The small cut of MNIST in 7 shards."""
+    folder = str(tmp_path_factory.mktemp("shards") / "digits")
+    assert data_loader.main(["shard", small_mnist, folder, "--shards", "7"]) == 0
+    return folder
 
 
-def test_same_bits_on_any_cores_and_any_workers(spark, small_mnist, tmp_path, without_figures):
+def test_same_bits_on_any_cores_and_any_workers(
+    spark, small_mnist, shards, tmp_path, without_figures
+):
     """With each strategy, on whole files and on shards: on one core, on two, on clusters."""
-    shards = str(tmp_path / "shards")
-    assert data_loader.main(["shard", small_mnist, shards, "--shards", "7"]) == 0
     assert spark.defaultParallelism == 2
     every_strategy.main(small_mnist, shards, str(tmp_path / "two cores"))
     found = [every_strategy.parameters(tmp_path / "two cores")]
@@ -146,18 +146,19 @@ def executor_of(worker: subprocess.Popen) -> int:
     ("strategy", "data"), [("maps", "whole"), ("partitions", "shards"), ("averaging", "shards")]
 )
 def test_an_executor_and_a_worker_that_are_killed_in_an_epoch_change_no_bit(
-    mnist, shards, tmp_path, undisturbed, strategy, data
+    small_mnist, shards, tmp_path, undisturbed, strategy, data
 ):
-    place = mnist if data == "whole" else shards
-    words = ["--data", place, "--strategy", strategy, *LONG_EPOCHS[strategy]]
+    words = ["--data", small_mnist if data == "whole" else shards, *words_of(strategy)]
     (tmp_path / "cluster").mkdir()
     with standalone_cluster(tmp_path / "cluster") as cluster:
-        with Training(cluster, tmp_path, *words) as training:
-            training.until_in_the_midst_of(3)
+        with Training(cluster, tmp_path, *words, halts=(2, 4)) as training:
+            training.until_halted(2)
             os.kill(executor_of(cluster.workers[0]), signal.SIGKILL)
-            training.until_in_the_midst_of(6)
+            training.open(2)
+            training.until_halted(4)
             assert executor_of(cluster.workers[1])
             os.killpg(cluster.workers[1].pid, signal.SIGKILL)  # its executor is of its group
+            training.open(4)
             parameters = training.end()
     assert (tmp_path / "errors.log").read_text().count("Lost executor") == 2
     assert parameters == undisturbed(*words)
@@ -165,35 +166,37 @@ def test_an_executor_and_a_worker_that_are_killed_in_an_epoch_change_no_bit(
 
 @pytest.mark.parametrize("strategy", ["partitions", "averaging"])
 def test_a_driver_that_is_killed_on_a_cluster_is_resumed_to_the_same_bits(
-    cluster, mnist, tmp_path, undisturbed, strategy
+    cluster, small_mnist, tmp_path, undisturbed, strategy
 ):
     """With each strategy and optimizer: see test_checkpoints.py."""
-    words = ["--data", mnist, "--strategy", strategy, "--optimizer", "momentum"]
-    words += [*LONG_EPOCHS[strategy], "--learning-rate", 0.05, "--checkpoint-every", 1]
-    with Training(cluster, tmp_path, *words) as training:
-        training.until_in_the_midst_of(4)
-        os.killpg(training.process.pid, signal.SIGKILL)
+    words = ["--data", small_mnist, *words_of(strategy), "--optimizer", "momentum"]
+    words += ["--learning-rate", "0.05", "--checkpoint-every", "1"]
+    with Training(cluster, tmp_path, *words, halts=[4]) as training:
+        training.until_halted(4)
+        training.kill()
+    training.open(4)
     assert not (tmp_path / "model/parameters.npz").exists()
     progress, _ = checkpoints.load(str(tmp_path / "model"))
-    assert len(progress.history) >= 3
+    assert len(progress.history) == 3
     with Training(cluster, tmp_path, *words, "--resume") as training:
         parameters = training.end()
+    assert "after epoch 3 of" in training.said
     assert parameters == undisturbed(*words)
 
 
 @pytest.mark.parametrize("master", [LOCAL_CLUSTER, "standalone"])
 def test_a_cluster_answers_nobody_who_lacks_its_secret_and_shows_it_to_nobody(
-    spark, cluster, mnist, tmp_path, master
+    spark, cluster, small_mnist, tmp_path, master
 ):
     places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path)]
-    words = ["--data", mnist, "--epochs", "100000", *places]
+    words = ["--data", small_mnist, "--epochs", "100000", *places]
     servers = [cluster.master, *cluster.workers]
     command = submit_command(cluster.url, "train.py", words, cluster.properties)
     if master == LOCAL_CLUSTER:
         servers = []
         command = submit_command(LOCAL_CLUSTER, "train.py", words)
     with Submitted(command, tmp_path) as training:
-        training.until_in_the_midst_of(2)
+        training.until_said("epoch 2/")
         servers.append(training.process)
         pids = set().union(*(family(process.pid) for process in servers))
         found = listening(pids)

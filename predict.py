@@ -120,7 +120,8 @@ def save_page(
     settings = model_files.load_settings(options.model_dir)["settings"]
     trained = trained._replace(history=model_files.load_history(options.model_dir))
     largest = largest_errors(test_rdd, trained, page.WORST)
-    page.save(options.plots_dir, trained, first, largest, data, page.rate_of(settings))
+    unsure = {"least_output": LEAST_OUTPUT, "close": CLOSE}
+    page.save(options.plots_dir, trained, first, largest, data, page.rate_of(settings), unsure)
     return f"look inside the network: {storage.join(options.plots_dir, page.PAGE)}, in any browser"
 
 

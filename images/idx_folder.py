@@ -36,22 +36,20 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     sharded = {one: shards.find(folder, NAMES[one]) for one in NAMES if not wanted}
     if not candidates and not any(sharded.values()):
         return None
-    pair = [_place(folder, candidates, part, kind) for kind in ("images", "labels")]
+    images, labels = (_place(folder, candidates, part, kind) for kind in ("images", "labels"))
     if sharded.get(part):
-        for place in pair:
-            if place is not None:
-                raise UserError(f"{place} is there as a whole and in shards; keep one of them")
+        if images or labels:
+            raise UserError(
+                f"{images or labels} is there as a whole and in shards; keep one of them"
+            )
         return _sharded(folder, part, sharded[part])
-    images, labels = pair
-    if images is not None and labels is not None:
+    if images and labels:
         return _whole(part, images, labels)
-    for place, name in zip(pair, NAMES[part], strict=True):
-        if place is None:
-            name = f"{wanted}-{name}" if wanted else name
-            others = [one for one in names if found.read_names([one], PATTERN) == []]
-            near = f"; {files.told(folder, others)}" if others else ""
-            raise UserError(f"{folder}: {name} (or {name}.gz) is missing{near}")
-    return None
+    missing = NAMES[part][1 if images else 0]
+    missing = f"{wanted}-{missing}" if wanted else missing
+    others = [name for name in names if not found.read_names([name], PATTERN)]
+    near = f"; {files.told(folder, others)}" if others else ""
+    raise UserError(f"{folder}: {missing} (or {missing}.gz) is missing{near}")
 
 
 def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str | None:

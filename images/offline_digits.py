@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from scipy.ndimage import distance_transform_edt
 
 NAME = "offline digits (not MNIST)"
 
@@ -73,6 +72,8 @@ def signed_distance(ink: np.ndarray) -> np.ndarray:
 
     scipy takes the square root of whole numbers here, which is exact to the last bit everywhere.
     """
+    from scipy.ndimage import distance_transform_edt  # here: it takes time, and few runs draw
+
     inside, outside = (distance_transform_edt(where).astype(np.float32) for where in (ink, ~ink))
     # The edge runs half-way between a point of ink and its neighbour: half a step off either way.
     return (inside - outside + 0.5 - ink) / FINE

@@ -1,6 +1,7 @@
 """Find a data set: the places where it may lie, and the layouts in which people have it."""
 
 import os
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import numpy as np
 
 from images import csv_files, download, files, folders, idx_folder, keras, offline_digits, parquet
 from images.classes import read_names
-from images.found import PARTS, Found, Whole
+from images.found import PART, PARTS, Found, Whole
 from runtime import storage
 from runtime.command_line import UserError, say
 
@@ -116,9 +117,9 @@ def _folder_and_set(place: str) -> tuple[str, str]:
         return place, ""
     folder, _, wanted = place.rstrip("/").rpartition("/")
     folder = folder or "."
-    beginning = wanted.lower()
-    if any(name.lower().startswith(beginning) for name in storage.names(folder) if wanted):
-        return folder, beginning
+    of_the_set = re.compile(rf"{re.escape(wanted)}[-_. ]{PART}[-_. ].*", re.IGNORECASE)
+    if wanted and any(map(of_the_set.fullmatch, storage.names(folder))):
+        return folder, wanted.lower()
     return place, ""
 
 
@@ -133,7 +134,7 @@ def _find_in(folder: str, wanted: str, part: str) -> Found | None:
 
 
 def _what_is_missing(place: str) -> str | None:
-    """Why there is no whole data set at a place, None if there is one."""
+    """Why there is no complete data set at a place, None if there is one."""
     try:
         for part in PARTS:
             find(place, part)

@@ -95,6 +95,7 @@ check.is_zero = Check("x y", "answer", cases.zero_or_not, in_a_tuple, {
     "answer = y[0, 1] == 1": "it is true for a one; y[0, 0] is 1 where the digit is 0",
     "answer = y == 1": "it gives two answers; a filter needs one: ask for y[0, 0]",
     "answer = y[0] == 1": "it gives two answers; a filter needs one: ask for y[0, 0]",
+    "answer = y == [[1, 0]]": "it gives two answers; a filter needs one: ask for y[0, 0]",
     "answer = bool(y == 1)": "a comparison with an array has many answers; ask for y[0, 0]",
     "answer = False": "it is never true; y[0, 0] is 1 where the digit is 0",
     "answer = True": "it is always true; y[0, 0] is 1 where the digit is 0",

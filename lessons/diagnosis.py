@@ -91,7 +91,10 @@ class Check:
         own = [frame for frame in frames if Path(frame.filename).parent == folder]
         told = f"{type(error).__name__}: {error}"
         if not own:
-            return f"the function should take ({self.takes.replace(' ', ', ')}). {told}"
+            takes = ", ".join(self.takes.split())
+            if self.call is in_a_tuple:
+                takes = f"one argument, the tuple ({takes})"
+            return f"the function should take {takes}. {told}"
         line = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip()
         lines = [f"line {own[-1].lineno}, `{line}`, raises {told}"]
         words = re.findall(r"\w+", line)

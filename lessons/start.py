@@ -26,6 +26,7 @@ atexit.register(_running.close)
 
 def start_spark(name: str) -> SparkContext:
     """Spark on all cores of this machine, until `spark.stop()` or the end of the kernel."""
+    print("starting Spark ...", flush=True)
     _running.close()  # the first cell may run twice
     return _running.enter_context(spark_context(name))
 

@@ -351,6 +351,7 @@ WRONG = {
         (each(lambda x, y: y.argmax()), "it is true for a one"),
         (each(lambda x, y: y == 1), "it gives two answers"),
         (each(lambda x, y: y[0] == 1), "it gives two answers"),
+        (each(lambda x, y: y == [1, 0]), "it gives two answers"),
         (each(lambda x, y: True if y == 1 else False), "a comparison with an array has many"),
         (each(lambda x, y: y[0, 0] > 1), "it is never true"),
         (each(lambda x, y: y.sum() == 1), "it is always true"),
@@ -364,7 +365,7 @@ WRONG = {
         (lambda z: (np.exp(2 * z) - 1) / (np.exp(2 * z) + 1), "a: this is tanh"),
         (lambda z: z * (z > 0), "a: this is relu"),
         (lambda z: z > 0, "a: it is rounded"),
-        (lambda: 1, "the function should take (z)"),
+        (lambda: 1, "the function should take z. TypeError"),
         (lambda z: 0.9 * sigmoid(z), "a: wrong values: it begins 0.04268"),
     ],
     "map_1": [
@@ -384,6 +385,7 @@ WRONG = {
             "the order is wrong: (x, y, H_hat); return (x, H_hat, y",
         ),
         (dots, "H_hat: it is still `...`"),
+        (lambda x, y: (x, x @ W1 + B1, y), "should take one argument, the tuple (x, y). TypeError"),
         (nothing, "it returns nothing yet"),
     ],
     "map_2": [

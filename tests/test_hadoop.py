@@ -180,7 +180,7 @@ def test_a_second_attempt_of_yarn_goes_on_to_the_same_bits(
             os.killpg(node_manager, signal.SIGCONT)
         run.ended()
     wait_until(lambda: not (set(first) - {node_manager}) & set(containers(hadoop, MASTER)), 120)
-    assert "going on after epoch" in attempts.said(2)
+    assert "continuing after epoch" in attempts.said(2)
     assert bits(f"{hadoop.uri}/{place}") == undisturbed(*words, data["mnist shards"])
     progress, _ = checkpoints.load(f"{hadoop.uri}/{place}")
     assert len(progress.history) == 8
@@ -247,7 +247,7 @@ def test_a_name_node_that_stops_and_comes_back(hadoop, data, tmp_path, undisturb
         time.sleep(15)  # longer than the client waits without being told to
         start()
         run.ended()
-    assert "going on after epoch" in "".join(run.said)
+    assert "continuing after epoch" in "".join(run.said)
     assert bits(f"{hadoop.uri}/stopped") == undisturbed(*words)
 
 

@@ -1,15 +1,16 @@
 """The mathematics of the article: a 784-64-2 sigmoid network, its error and its gradients.
 
-Pure NumPy; knows no Spark. Functions of rows take n rows, n >= 1: the article's chain of maps calls
-them with one image, the faster strategies with whole blocks. Symbols are the article's:
+Pure NumPy, without Spark. Functions of rows take n rows, n >= 1: the article's chain of maps passes
+one image, the faster strategies pass whole blocks. All strategies share these functions. The
+symbols are the article's:
 
     x, X   image(s) (n, 784), pixels in [0, 1]       y*     label(s), one-hot (n, k)
     H^, H  hidden layer before and after sigmoid     Y^, Y  output layer before and after sigmoid
     E      error, 1/2 * sum over outputs of (Y - y*)^2
     dA     the derivative of E by A, for A one of W1, B1, W2, B2
 
-In names, H^ is `H_hat` and y* is `y_true`. E, Acc and the gradients of weights are sums over the n
-rows, so that an image and a block of images give the same kind of tuple.
+In the code, H^ is `H_hat` and y* is `y_true`. E, Acc and the gradients of weights are sums over the
+n rows: one image and a block of images give the same kind of tuple.
 """
 
 import operator
@@ -28,7 +29,7 @@ class Parameters(NamedTuple):
 
 
 class Sums(NamedTuple):
-    """The sums over a mini-batch; the gradients are dW1, dB1, dW2, dB2, and so on if deeper."""
+    """The sums over a mini-batch. gradients: dW1, dB1, dW2, dB2, ..., one pair per dense layer."""
 
     E: float
     gradients: tuple[np.ndarray, ...]
@@ -46,12 +47,12 @@ def as_sums(summed: tuple) -> Sums:
 
 
 def random_stream(seed: int, *key: int) -> np.random.Generator:
-    """The random numbers of (seed, key), such as (seed, epoch, partition): always the same."""
+    """A random generator that depends only on (seed, key), such as (seed, epoch, partition)."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 def sample_seed(seed: int, epoch: int) -> int:
-    """The seed with which `.sample` draws the mini-batch of an epoch."""
+    """The seed for `.sample`, which draws the mini-batch of an epoch."""
     return int(random_stream(seed, epoch).integers(2**31))
 
 
@@ -64,14 +65,14 @@ def initial_parameters(
     return Parameters(*(rng.uniform(-0.5, 0.5, shape).astype(dtype) for shape in shapes))
 
 
-@np.errstate(over="ignore")  # where exp(-z) overflows to infinity, sigmoid(z) is 0
+@np.errstate(over="ignore")  # if exp(-z) overflows to infinity, sigmoid(z) is 0
 def sigmoid(z: np.ndarray) -> np.ndarray:
     """1 / (1 + exp(-z)), element by element."""
     return 1 / (1 + np.exp(-z))
 
 
 def sigmoid_prime_of(a: np.ndarray) -> np.ndarray:
-    """sigmoid'(z) = a (1 - a), element by element, where a = sigmoid(z) is known already."""
+    """sigmoid'(z) = a (1 - a), element by element, for a = sigmoid(z)."""
     return a * (1 - a)
 
 
@@ -117,20 +118,20 @@ def weight_gradient(a: np.ndarray, delta: np.ndarray) -> np.ndarray:
 
     a (n, i), delta (n, j) -> (i, j).
     """
-    return np.dot(a.T, delta)  # for one row several times as fast as `@`
+    return np.dot(a.T, delta)  # for one row, several times as fast as `@`
 
 
 def bias_gradient(delta: np.ndarray) -> np.ndarray:
-    """dB, summed over the rows; for one image it is the row itself. delta (n, j) -> (1, j)."""
+    """dB, summed over the rows; for one image, the row itself. delta (n, j) -> (1, j)."""
     if len(delta) == 1:
         return delta
     return delta.sum(axis=0, keepdims=True)
 
 
 def add(total: tuple, more: tuple) -> tuple:
-    """The reduce: adds `more` to `total`, element by element. It changes the arrays of `total`.
+    """The reduce: adds `more` to `total`, element by element, in the arrays of `total`.
 
-    New arrays would cost an allocation of 0.2 MB for each image, every 0.1 ms.
+    New arrays would allocate 0.2 MB for each image, every 0.1 ms.
     """
     return tuple(operator.iadd(a, b) for a, b in zip(total, more, strict=True))
 

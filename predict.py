@@ -54,7 +54,7 @@ def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
 
 
 def evaluate(trained: Trained, split: "Split") -> dict[str, Any]:
-    """The scores of a network on a test set, as metrics.json holds them.
+    """The scores of a network on a test set, in the form of metrics.json.
 
     Raises UserError if the test set has other digits than the network.
     """
@@ -62,7 +62,9 @@ def evaluate(trained: Trained, split: "Split") -> dict[str, Any]:
 
     if list(split.digits) != trained.digits:
         theirs, ours = (" ".join(map(str, digits)) for digits in (split.digits, trained.digits))
-        raise UserError(f"these images are of the digits {theirs}, the network knows {ours}")
+        raise UserError(
+            f"the images show the digits {theirs}, but the network was trained on {ours}"
+        )
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     counts, confusion = score(test_rdd, trained)
     return metrics(counts, confusion, trained.names())
@@ -77,7 +79,7 @@ def score_test_set(
 ) -> None:
     """Score the test set; write metrics.json, the figures and the page; print the table.
 
-    data: where the test set is; None for where the training set was. Raises UserError if the model
+    data: the place of the test set; None: where the training set was. Raises UserError if the model
     or the data cannot be read, or if a place cannot be written.
     """
     import data_loader
@@ -123,7 +125,7 @@ def followed(of_training: str, model_dir: str) -> str:
 
 
 def label_images(options: argparse.Namespace) -> int:
-    """Print the answer for each image file; returns 0, or 1 if one of them could not be read."""
+    """Print the answer for each image file; returns 0, or 1 if a file could not be read."""
     trained, _ = load_model(options.model_dir)
     heading, _ = model_files.words_for(trained.names())
     class_width = max(map(len, [heading, *trained.names()]))
@@ -156,7 +158,7 @@ def label_images(options: argparse.Namespace) -> int:
 
 
 def load_model(folder: str) -> tuple[Trained, str]:
-    """The network that a run has trained, and the place of its training data.
+    """The trained network in a model folder, and the place of its training data.
 
     Raises UserError unless the model's files are complete and belong together.
     """
@@ -178,7 +180,7 @@ def arguments() -> argparse.ArgumentParser:
         description="Score the trained network on the test set, or label your own image files.",
     )
     option = parser.add_argument
-    images = "image files to label, with one digit in each; without any, score the test set"
+    images = "image files to label, one digit in each; without them, score the test set"
     option("images", nargs="*", metavar="IMAGE", help=images)
     trained = " (default: the data of the training)"
     option("--data", type=nonempty, metavar="PLACE", help=DATA_HELP + trained)
@@ -186,8 +188,8 @@ def arguments() -> argparse.ArgumentParser:
     option("--model-dir", type=nonempty, default="model", metavar="PLACE", help=model)
     plots = "folder or URI for the figures"
     option("--plots-dir", type=nonempty, default="plots", metavar="PLACE", help=plots)
-    option("--no-page", action="store_true", help="do not write network.html")
-    option("--json", action="store_true", help="print one JSON object a line for each IMAGE")
+    option("--no-page", action="store_true", help="do not write the page network.html")
+    option("--json", action="store_true", help="print one JSON object per line, for each IMAGE")
     show = "draw the network's input for each IMAGE into inputs.png in --plots-dir"
     option("--show", action="store_true", help=show)
     return parser
@@ -195,7 +197,7 @@ def arguments() -> argparse.ArgumentParser:
 
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
-    """Label the images that are named, or else score the test set."""
+    """Label the given image files; without any, score the test set."""
     parser = arguments()
     options = parser.parse_args(argv)
     if options.images:

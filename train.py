@@ -1,4 +1,4 @@
-"""Train a network on Spark RDDs: the article's, by eight maps and one reduce an epoch.
+"""Train a network on Spark RDDs: the article's, by eight maps and one reduce per epoch.
 
 On this machine, on all cores:    python train.py
 On a cluster:                     spark-submit --master spark://HOST:7077 train.py
@@ -64,17 +64,17 @@ def maps_epoch(train_rdd: RDD, parameters: tuple, settings: Settings, epoch: int
 
 
 def each(function: Callable) -> Callable:
-    """The function of a tuple that calls `function` with the tuple's elements."""
+    """A function of one tuple that calls `function` with the elements of this tuple."""
     return lambda elements: function(*elements)
 
 
 def run_epochs(
     split: Split, held_out: Split | None, start: Progress, settings: Settings, saver: Saver | None
 ) -> Progress:
-    """The loop over the epochs, from `start` on. Ctrl-C ends it after the last whole epoch.
+    """The loop over the epochs, from `start` on. Ctrl-C ends it; the last whole epoch stays.
 
-    An epoch computes the sums over its mini-batch, then the driver takes one step. Raises UserError
-    if a mini-batch is empty or if the run diverges.
+    Each epoch computes the sums over its mini-batch; then the driver takes one step. Raises
+    UserError if a mini-batch is empty or if the run diverges.
     """
     compute = strategies.epoch_function(settings, maps_epoch)
     step = steps.driver_step(settings)
@@ -109,7 +109,7 @@ def run_epochs(
 def train_network(
     split: Split, settings: Settings, start: Progress | None = None, saver: Saver | None = None
 ) -> Trained:
-    """Train on the training set, from the initial parameters or from where `start` is.
+    """Train on the training set, from the initial parameters or from `start`.
 
     Raises UserError as `run_epochs` does, or if too few images are left for validation.
     """
@@ -126,11 +126,12 @@ def train_network(
 
 
 def fit(network: str | Network, split: Split, **options) -> Trained:
-    """Train a network on a training set: a name, a text, or Sequential(Dense(256), Relu(), ...).
+    """Train a network on a training set.
 
-    options: those of the command line, such as `epochs=5, optimizer="adam"`. The defaults depend on
-    the network. After Ctrl-C the result is that of the last whole epoch. Raises UserError if an
-    option has no such value, if the network does not fit the digits, or if a mini-batch is empty.
+    network: a name, its layers as text, or Sequential(Dense(256), Relu(), ...). options: those of
+    the command line, such as `epochs=5, optimizer="adam"`; their defaults depend on the network.
+    After Ctrl-C, returns the result of the last whole epoch. Raises UserError if an option is
+    invalid, if the network does not fit the digits, or if a mini-batch is empty.
     """
     partitions = split.blocks.getNumPartitions()
     given = {**options, "network": network, "digits": split.digits, "partitions": partitions}

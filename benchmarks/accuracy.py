@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/accuracy.py --data FOLDER_OF_MNIST
 
-All but the `cnn` have 64 hidden units. Their data is loaded and cached before the clock starts; it
-stands still while a test accuracy is taken. Rounds take turns. Ours are as train.py fills in what
-nobody gave.
+All but the `cnn` have 64 hidden units. The data is loaded and cached before the clock starts. The
+clock stops while a test accuracy is computed. The contenders run alternately. Ours use the default
+settings of train.py.
 """
 
 import argparse
@@ -71,7 +71,7 @@ def mllib(frame, test_frame, iterations: int) -> tuple[float, float]:
 
 
 def until(runs: list[list[tuple[float, float]]], share: float) -> float | None:
-    """The median of the seconds after which a run reached an accuracy; None if one did not."""
+    """The median of the seconds until the runs reach an accuracy; None if a run never does."""
     reached = [next((s for s, accuracy in run if accuracy >= share), None) for run in runs]
     return None if None in reached else statistics.median(reached)
 

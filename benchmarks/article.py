@@ -1,7 +1,7 @@
-"""The article's program written the obvious way, as the measure of what is gained.
+"""The article's program, written the obvious way, for comparison.
 
-Rows of float64, the parameters captured in the lambdas, `x + y` in the reduce, sigmoid' computed
-anew; and its loader, two text files that are numbered, joined and cached.
+Rows are float64, lambdas capture the parameters, the reduce adds with `x + y`, and sigmoid' is
+computed again in each map. The loader numbers, joins and caches two text files.
 """
 
 import numpy as np
@@ -46,7 +46,7 @@ def rows(images: np.ndarray, labels: np.ndarray, outputs: int) -> list:
 
 
 def load_text(spark: SparkContext, images_file: str, labels_file: str) -> RDD:
-    """Two text files, a line of numbers to an image, joined by their line numbers and cached."""
+    """Two text files with one line of numbers per image, joined by line number and cached."""
 
     def numbered(file: str) -> RDD:
         lines = spark.textFile(file, 1)

@@ -1,9 +1,9 @@
-"""(h) The chain that is made from layers beside the one written out in train.py, of one network.
+"""(h) The chain generated from layers against the chain written out in train.py, same network.
 
     .venv/bin/python benchmarks/chain.py --data FOLDER_OF_MNIST
 
-They take turns, often: what has to be seen is some per cent, and one epoch differs from the next by
-more.
+The two run alternately, many times: they differ by a few percent, which is less than one epoch
+differs from the next.
 """
 
 import statistics
@@ -31,7 +31,9 @@ COLUMNS = {
 
 def main() -> None:
     parser = measure.arguments(__doc__)
-    parser.add_argument("--pairs", type=int, default=100, help="of two digits; of ten, half of it")
+    parser.add_argument(
+        "--pairs", type=int, default=100, help="for two digits; half as many for ten"
+    )
     options = parser.parse_args()
     place = data_loader.find_data(options.data)
     rows = []

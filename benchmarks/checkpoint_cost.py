@@ -1,8 +1,8 @@
-"""What a checkpoint costs, beside the epoch that it saves: the article's network, both optimizers.
+"""The cost of a checkpoint against the cost of an epoch: the article's network, two optimizers.
 
     .venv/bin/python benchmarks/checkpoint_cost.py --data FOLDER_OF_MNIST
 
-An epoch and the writing of a checkpoint to a local disk (fsync included) take turns.
+Epochs and writes of a checkpoint to a local disk (with fsync) alternate.
 """
 
 import statistics

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/compare.py --data FOLDER_OF_MNIST
 
-The contenders take turns in one run. Ours and the article's see a mini-batch of 70% in an epoch,
-MLlib all images in an iteration: `images` says how many, so compare the time per image.
+The contenders run alternately in one process. An epoch of ours and of the article's uses a
+mini-batch of 70%; an iteration of MLlib uses all images. So compare the time per image.
 """
 
 import os
@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
-# MLlib computes in Java, which may need both of its compilers for that.
+# MLlib computes in Java: give it both of Java's compilers.
 os.environ.setdefault("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=4")
 
 import article
@@ -87,9 +87,9 @@ def write_text(place: str, folder: str) -> None:
 
 
 def loading(place: str, rounds: int) -> dict[str, list[float]]:
-    """Seconds until the training set lies in Spark's memory, both ways in turn, in one Spark.
+    """Seconds until the training set is in Spark's memory, in two ways, alternately, in one Spark.
 
-    The first round is not counted: in it Spark starts its Python workers.
+    The first round does not count: in it Spark starts its Python workers.
     """
     with tempfile.TemporaryDirectory() as folder, spark_context("load") as spark:
         write_text(place, folder)

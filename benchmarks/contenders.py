@@ -1,4 +1,4 @@
-"""What is compared: this project's strategies, the article's chain, MLlib, and plain NumPy."""
+"""The contenders: this project's strategies, the article's chain, MLlib, and plain NumPy."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -32,9 +32,9 @@ def settings(digits: Sequence[int] = (0, 1), **changed) -> argparse.Namespace:
 def strategy(
     name: str, split: data_loader.Split, hidden: int = 64, epoch: Callable | None = None
 ) -> Callable[[], object]:
-    """An epoch of one of ours, a new mini-batch each time, without updating the parameters.
+    """An epoch of one of our strategies: a new mini-batch each time, without an update.
 
-    `epoch`: another function than the strategy's own.
+    epoch: a function to use instead of the strategy's own.
     """
     chosen = settings(split.digits, strategy=name, hidden=hidden, fraction=FRACTION)
     parameters, rdd = initial_of(chosen), train.training_rdd(split, chosen, 1)
@@ -43,7 +43,7 @@ def strategy(
 
 
 def obvious(spark: SparkContext, images, labels, outputs: int) -> Callable[[], object]:
-    """An epoch of the article's chain, written the obvious way; as many partitions as `maps`."""
+    """An epoch of the article's chain, written the obvious way, with the partitions of `maps`."""
     spark.addPyFile(article.__file__)
     partitions = data_loader.default_partitions(len(images))
     rdd = spark.parallelize(article.rows(images, labels, outputs), partitions).cache()
@@ -53,7 +53,7 @@ def obvious(spark: SparkContext, images, labels, outputs: int) -> Callable[[], o
 
 
 def numpy_step(X: np.ndarray, y_true: np.ndarray) -> Callable[[], object]:
-    """The same step in one process, all images in memory as float32, BLAS on all cores."""
+    """The same step in one process: all images in memory as float32, BLAS on all cores."""
     network = read(NETWORKS["article"], y_true.shape[1])
     parameters = initial_parameters(network, 1)
     chance = np.random.default_rng(1)
@@ -67,7 +67,7 @@ def numpy_step(X: np.ndarray, y_true: np.ndarray) -> Callable[[], object]:
 
 
 def mllib_frame(spark: SparkContext, blocks: RDD) -> DataFrame:
-    """The images as MLlib takes them, pixels in [0, 1], cached in the same partitions."""
+    """The images as MLlib reads them: pixels in [0, 1], cached in the same partitions."""
 
     def rows(block):
         images, labels = block
@@ -79,16 +79,16 @@ def mllib_frame(spark: SparkContext, blocks: RDD) -> DataFrame:
 
 
 def mllib(outputs: int, solver: str, iterations: int, step: float = 0.03):
-    """MLlib's network of the same layers; its hidden layer is a sigmoid, its output a softmax."""
+    """MLlib's network with the same layers: a sigmoid hidden layer and a softmax output."""
     return MultilayerPerceptronClassifier(
         layers=[784, 64, outputs], solver=solver, maxIter=iterations, stepSize=step, tol=0.0, seed=1
     )
 
 
 def mllib_iteration(frame: DataFrame, outputs: int, more: int = 10) -> float:
-    """Seconds of one iteration of solver gd: what `more` iterations add to a fit of one.
+    """Seconds of one iteration of solver gd: the extra time of `more` iterations, divided.
 
-    A fit also copies the data and draws the weights; that is not an iteration's cost.
+    A fit also copies the data and draws the weights; this is not part of an iteration.
     """
     short = seconds(lambda: mllib(outputs, "gd", 1).fit(frame))
     return (seconds(lambda: mllib(outputs, "gd", 1 + more).fit(frame)) - short) / more

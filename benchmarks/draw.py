@@ -1,4 +1,4 @@
-"""The figures of the benchmarks, for the README; `draw.py` draws them of results/ as it is."""
+"""The figures of the benchmarks; run as a script, it draws them from results/."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ COLOURS = {
 
 
 def compare(results: dict[str, list[dict]]) -> None:
-    """Time per image of each contender, a panel for each set of digits."""
+    """Time per image of each contender, one panel per set of digits."""
     tables = {title: rows for title, rows in results.items() if title != "loading"}
     figure = Figure(figsize=(9, 3.4), layout="constrained")
     panels = figure.subplots(1, len(tables), squeeze=False, sharex=True, sharey=True)[0]
     for axes, (title, rows) in zip(panels, tables.items(), strict=True):
         for row in rows:
-            # A bar has no beginning on a logarithmic axis: its length would say nothing.
+            # On a logarithmic axis the length of a bar has no meaning: draw dots.
             axes.scatter(row["us_per_image"], row["name"], zorder=2, color=COLOURS[row["name"]])
             at, beside = (row["us_per_image"], row["name"]), {"textcoords": "offset points"}
             said = f"{row['us_per_image']:.1f}"
@@ -58,7 +58,7 @@ def scaling(results: dict[str, list[dict]]) -> None:
 
 
 def accuracy(results: dict) -> None:
-    """Test accuracy against seconds of training; of each round where there are several."""
+    """Test accuracy against seconds of training, one curve per round."""
     curves = results["curves"]
     rounds = len(next(iter(curves.values())))
     title = "Test accuracy on ten digits; all but the cnn have 64 hidden units"

@@ -1,10 +1,10 @@
-"""The driver's peak memory while the number of shards grows: MNIST once, and twenty times.
+"""The driver's peak memory for two numbers of shards: MNIST, and twenty copies of MNIST.
 
     .venv/bin/python benchmarks/driver_memory.py --data FOLDER_OF_MNIST
 
-train.py runs on a standalone cluster of processes of their own, with --strategy partitions and ten
-digits, on MNIST in 64 shards and on twenty times as many (the same files by other numbers). The
-peaks are those that the system keeps of the driver's two processes, Python and Java (VmHWM).
+train.py runs on a standalone cluster of local processes, with --strategy partitions and ten digits.
+It reads MNIST in 64 shards, then twenty times as many (the same files under other numbers). Linux
+keeps the peak of the driver's two processes, Python and Java (VmHWM).
 """
 
 import os
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def link_shards(source: Path, target: Path, times: int) -> None:
-    """The shards of `source` so many times, under numbers that go on."""
+    """Link the shards of `source` into `target` several times, with consecutive numbers."""
     target.mkdir()
     for path in source.iterdir():
         if path.name.startswith("t10k"):
@@ -68,7 +68,7 @@ def link_shards(source: Path, target: Path, times: int) -> None:
 
 
 def peak_memory(cluster: Cluster, words: list[str], folder: Path) -> dict[str, float]:
-    """Run train.py on the cluster; the most that its driver's processes held, in MiB."""
+    """Run train.py on the cluster; returns the peak memory of its driver's processes, in MiB."""
     words = [*words, "--model-dir", f"{folder}/model", "--plots-dir", f"{folder}/plots"]
     peaks, start = {"python": 0.0, "java": 0.0}, time.perf_counter()
     with open(folder / "train.log", "wb") as log:
@@ -93,7 +93,7 @@ def high_water(group: int):
             name = (folder / "comm").read_text().strip()
             status = (folder / "status").read_text().partition("VmHWM:")[2].split()
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # the process has ended
         kind = next((kind for kind in ("python", "java") if name.startswith(kind)), None)
         if kind and status:
             yield kind, int(status[0]) / 1024

@@ -24,7 +24,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict:
-    """Seconds of each call, in turn: A B C, A B C, ... The first rounds are not counted."""
+    """Seconds of each call, alternately: A B C, A B C, ... The warm-up rounds do not count."""
     for _ in range(warm_up):
         for call in calls.values():
             call()

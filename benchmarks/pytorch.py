@@ -2,9 +2,9 @@
 
     .venv-bench/bin/python benchmarks/pytorch.py
 
-The same network, the same mini-batch of 32 images, the same optimizer (momentum), float32. Two
-processes of one thread each, as many as the executors of a machine of two cores would be; in each
-the two take turns. Images are drawn at random: what they show costs nothing.
+Both use the same network, the same mini-batch of 32 images, the same optimizer (momentum), float32.
+Two processes of one thread each run at the same time, like two executors on two cores. In each
+process, ours and PyTorch alternate. The images are random; their content does not change the time.
 """
 
 import multiprocessing
@@ -39,7 +39,7 @@ COLUMNS = {
 
 
 def ours(name: str, X: np.ndarray, y_true: np.ndarray):
-    """A call that takes STEPS steps with this project's layers."""
+    """A function that takes STEPS steps with this project's layers."""
     network = read(recipes.NETWORKS[name], 10)
     theta, state = initial_parameters(network, 1), {}
 
@@ -53,7 +53,7 @@ def ours(name: str, X: np.ndarray, y_true: np.ndarray):
 
 
 def pytorchs(name: str, X: np.ndarray, labels: np.ndarray):
-    """The same with PyTorch."""
+    """The same function with PyTorch."""
     network = read(recipes.NETWORKS[name], 10)
     model = nn.Sequential(*modules(network))
     images = torch.from_numpy(X)
@@ -72,7 +72,7 @@ def pytorchs(name: str, X: np.ndarray, labels: np.ndarray):
 
 
 def modules(network):
-    """A network's layers as PyTorch's; softmax is in its loss."""
+    """A network's layers as PyTorch modules; PyTorch has the softmax in its loss."""
     for layer, shape in zip(network, input_shapes(network), strict=False):
         match layer:
             case layers.Dense(units):
@@ -103,7 +103,7 @@ def one_process(barrier, results) -> None:
 
 
 def main() -> None:
-    os.environ.update(FOR_WORKERS)  # which the processes read as they start
+    os.environ.update(FOR_WORKERS)  # the processes read them at their start
     start = multiprocessing.get_context("spawn")
     barrier, results = start.Barrier(PROCESSES), start.Queue()
     running = [start.Process(target=one_process, args=(barrier, results)) for _ in range(PROCESSES)]

@@ -1,9 +1,9 @@
-"""(g) What a person reaches who types a network or a strategy and nothing else: test accuracy.
+"""(g) Test accuracy with only a network or a strategy given, and default settings.
 
     .venv/bin/python benchmarks/recipes.py --data FOLDER_OF_MNIST
 
-Each with several seeds. Settings were chosen on a share of the training set that was held out, not
-here. `partitions` stands for `maps` too: the same step, on other draws of the mini-batch.
+Each runs with several seeds. The defaults were chosen on a held-out share of the training set.
+`partitions` also stands for `maps`: it takes the same step with other mini-batches.
 """
 
 import json
@@ -45,9 +45,9 @@ COLUMNS = {
 
 def main() -> None:
     parser = measure.arguments(__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="how many, from 1")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 1")
     parser.add_argument(
-        "--only", default="", help="measure anew only what has this in it, as --only=--network"
+        "--only", default="", help="measure only rows that contain this text: --only=--network"
     )
     options = parser.parse_args()
     place = data_loader.find_data(options.data)

@@ -1,12 +1,11 @@
-"""What an epoch of `partitions` costs as a formula that says how far it carries.
+"""Seconds of an epoch of `partitions` on 1, 2 and 4 executors, and a cost model fitted to them.
 
     .venv/bin/python benchmarks/scale.py --data FOLDER_OF_MNIST
 
-Epochs are timed on standalone clusters of 1, 2 and 4 executors of one core, in 8 to 512 partitions
-that hold 16 images each, and in as many that hold 120,000 together. The formula's constants are
-fitted to the runs with 1 and 2 executors, but for that of a byte, which is measured by itself; the
-runs with 4, which the fit has not seen, check it. The least time of all rounds counts: whatever
-else runs on the machine only adds to it.
+The clusters are standalone, with executors of one core. An epoch has 8 to 512 partitions, with 16
+images each or 120,000 images in all. The model's constants are fitted to the runs with 1 and 2
+executors; the cost of a byte is measured separately. The runs with 4 executors test the model. Each
+time is the minimum over all rounds, because other processes on the machine only add time.
 """
 
 import argparse
@@ -48,7 +47,7 @@ BYTES = 4 * (784 * 64 + 64 + 64 * 10 + 10)  # of a tuple
 
 
 def terms(images: int, partitions: int, cores: int) -> list[float]:
-    """By what each constant is multiplied."""
+    """The factors by which the constants are multiplied."""
     in_tree, handed_in = 0, partitions
     while handed_in > FAN_IN:
         in_tree += handed_in
@@ -58,7 +57,7 @@ def terms(images: int, partitions: int, cores: int) -> list[float]:
 
 
 def seconds_a_byte() -> float:
-    """What the driver needs to unpickle and add tuples, a byte of them."""
+    """Seconds per byte for the driver to unpickle and add tuples."""
     own = (1.0, *(np.ones(size, np.float32) for size in (10, 640, 64, 784 * 64)), 1.0, 1)
     pickled = pickle.dumps(own)
 
@@ -69,7 +68,7 @@ def seconds_a_byte() -> float:
 
 
 def timed_epochs(place: str, rounds: int) -> list[dict]:
-    """The least seconds of an epoch on the cluster that this was submitted to."""
+    """The minimum seconds of an epoch on the cluster to which this script was submitted."""
     images, labels, _ = data_loader.read_part(place, "train")
     options = {"network": "article", "hidden": 64, "fraction": 0.7, "strategy": "partitions"}
     settings = complete({**options, "digits": range(10)})
@@ -104,7 +103,7 @@ def fitted(runs: list[dict], cores: int) -> dict[str, float]:
         some, *_ = np.linalg.lstsq(A[:, kept] / seconds[:, None], rest / seconds, rcond=None)
         if some.min() >= 0:
             break
-        kept.pop(int(some.argmin()))  # nothing takes less than no time
+        kept.pop(int(some.argmin()))  # no cost is negative
     found[kept] = some
     return dict(zip(CONSTANTS, [*found.tolist(), byte], strict=True))
 
@@ -114,7 +113,7 @@ def terms_of(run: dict, cores: int) -> list[float]:
 
 
 def projected(constants: dict[str, float]) -> list[dict]:
-    """What the formula says of a billion images on a thousand cores, by partitions."""
+    """The model's prediction for a billion images on a thousand cores, by partitions."""
     found = []
     for partitions in (1_000, 4_000, 16_000, 10**9 // 12_000):
         parts = np.array(terms(10**9, partitions, 1_000)) * list(constants.values())

@@ -2,8 +2,8 @@
 
     .venv/bin/python benchmarks/scaling.py --data FOLDER_OF_MNIST
 
-More images than MNIST has are MNIST shifted by up to two pixels each way, made on the executors.
-`partitions` and the plain NumPy step on the same images take turns.
+Beyond 60,000 images, the executors shift MNIST's images by up to two pixels in each direction.
+`partitions` and the plain NumPy step on the same images alternate.
 """
 
 import itertools
@@ -30,7 +30,7 @@ SHIFTS = sorted(itertools.product(range(-2, 3), repeat=2), key=lambda shift: np.
 
 
 def shifted(images: np.ndarray, labels: np.ndarray, start: int, end: int):
-    """Images start to end of the endless set: MNIST, then MNIST moved by each shift in turn."""
+    """Images `start` to `end` of an endless set: MNIST, then MNIST with one shift after another."""
     moved = []
     for number in range(start // len(images), -(-end // len(images))):
         own = slice(max(0, start - number * len(images)), end - number * len(images))
@@ -40,7 +40,7 @@ def shifted(images: np.ndarray, labels: np.ndarray, start: int, end: int):
 
 
 def spread(spark: SparkContext, images, labels, count: int) -> data_loader.Split:
-    """The first `count` images of the endless set as cached blocks, made on the executors."""
+    """The first `count` images of the endless set, as cached blocks made on the executors."""
     partitions = data_loader.default_partitions(count, *contenders.IN_PARTITION)
     mnist = spark.broadcast((images, labels))
     bounds = [(count * i // partitions, count * (i + 1) // partitions) for i in range(partitions)]

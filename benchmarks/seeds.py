@@ -1,9 +1,9 @@
-"""How much the draw of the initial weights matters: the default run with one seed after the other.
+"""The influence of the seed, which draws the initial weights: the default run with 12 seeds.
 
     .venv/bin/python benchmarks/seeds.py --data FOLDER_OF_MNIST
 
-`--strategy partitions` takes the step of the article's chain in a tenth of the time; its
-mini-batches are other draws of 70%.
+It uses `--strategy partitions`: the same step as the article's chain in less time, with other
+mini-batches of 70%.
 """
 
 import statistics
@@ -22,7 +22,7 @@ from runtime.spark import spark_context
 
 def main() -> None:
     parser = measure.arguments(__doc__)
-    parser.add_argument("--seeds", type=int, default=12, help="how many, from 1")
+    parser.add_argument("--seeds", type=int, default=12, help="number of seeds, from 1")
     options = parser.parse_args()
     place = data_loader.find_data(options.data)
     rows = []

@@ -1,4 +1,4 @@
-"""What a run leaves: model files and checkpoints, and who may write them.
+"""The files of a run: model files, checkpoints, scores, and the claim on their folder.
 
-Every file appears whole or not at all, and none is ever unpickled.
+Every file is written completely or not at all. No file is ever unpickled.
 """

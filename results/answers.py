@@ -1,4 +1,4 @@
-"""The answers of a trained network to single images of a set: the first, and the largest errors."""
+"""The answers of a trained network to single images: the first ones, and the largest errors."""
 
 import itertools
 from collections.abc import Iterable
@@ -34,8 +34,8 @@ def answer_to(network: Network, parameters: Arrays, pair: Pair) -> Answer:
 def first_pairs(pairs: RDD, count: int) -> list[Pair]:
     """The first pairs, as `take` returns them.
 
-    Spark discards a Python worker whose task did not read its partition to the end, and the next
-    job waits for a new one. So these tasks do.
+    `take` does not read a partition to its end. Spark then discards the Python worker, and the next
+    job waits for a new one. These tasks read to the end.
     """
 
     def beginning(partition: Iterable[Pair]) -> list[Pair]:

@@ -1,7 +1,7 @@
-"""Where a run was: saved every few epochs, and what `train.py --resume` goes on from.
+"""Checkpoints: saved as a run proceeds; `train.py --resume` continues from the last one.
 
-checkpoint.npz, in the model folder, holds all that the next epoch depends on: the parameters, the
-optimizer's state, the history (the bold driver's rate follows from it) and what the run was told.
+checkpoint.npz, in the model folder, holds everything that the next epoch depends on: parameters,
+optimizer state, history (the bold driver computes its rate from it), settings and data hashes.
 """
 
 import json
@@ -22,7 +22,7 @@ from runtime.command_line import UserError, say
 
 CHECKPOINT = "checkpoint.npz"
 KINDS = {"parameters", "best", "velocity", "m", "v"}  # of arrays in a checkpoint
-# The parameters after an epoch do not depend on these.
+# Settings that do not change the parameters after an epoch.
 FREE_TO_CHANGE = {"data", "epochs", "checkpoint_every", "model_dir", "plots_dir"}
 
 
@@ -42,9 +42,9 @@ class Progress(NamedTuple):
 
 
 class Saver:
-    """Saves a run as it goes: the history after each epoch, a checkpoint after every so many.
+    """Saves a run: the history after each epoch, a checkpoint after every `every` epochs.
 
-    `run` is the content of settings.json. Raises UserError, before it writes, if another run has
+    run: the content of settings.json. Raises UserError, before it writes, if another run has
     taken over the model folder.
     """
 
@@ -54,7 +54,7 @@ class Saver:
         self.progress: Progress | None = None
 
     def epoch_ended(self, progress: Progress) -> None:
-        """Save what is due. Raises UserError if it cannot be written."""
+        """Save the history, and a checkpoint if one is due. Raises UserError if that fails."""
         self.progress = progress
         model_files.save_history(self.claim.own_folder(), progress.history)
         if len(progress.history) % self.every == 0:
@@ -62,7 +62,7 @@ class Saver:
 
     def run_ended(self, trained: Trained) -> None:
         """Save all files of the model folder. Raises UserError if one cannot be written."""
-        if self.progress is not None:  # else the checkpoint that was resumed is the last
+        if self.progress is not None:  # otherwise the checkpoint on disk is up to date
             save(self.claim.own_folder(), self.progress, self.run)
         model_files.save_history(self.claim.own_folder(), trained.history)
         model_files.save_parameters(self.claim.own_folder(), trained.parameters)
@@ -72,7 +72,8 @@ class Saver:
 def start(folder: str, run: dict[str, Any], initial: Arrays, resumed: bool) -> Progress:
     """Where a run starts: with its initial parameters, or after the checkpoint that it resumes.
 
-    Says so where that is not what one would expect. Raises UserError as `resume` does.
+    Prints a note if the run replaces the checkpoint of an unfinished run, or if there is nothing to
+    resume. Raises UserError as `resume` does.
     """
     if not resumed:
         warn_of_unfinished(folder)
@@ -82,9 +83,9 @@ def start(folder: str, run: dict[str, Any], initial: Arrays, resumed: bool) -> P
 
 
 def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:
-    """Write checkpoint.npz; `run` is what settings.json says.
+    """Write checkpoint.npz; run: the content of settings.json.
 
-    Raises UserError if it cannot be written; the checkpoint before it is then still whole.
+    Raises UserError if it cannot be written; the previous checkpoint then stays complete.
     """
     names = parameter_names(len(progress.parameters))
     kinds = {"parameters": progress.parameters, **progress.state}
@@ -101,9 +102,9 @@ def save(folder: str, progress: Progress, run: dict[str, Any]) -> None:
 
 
 def load(folder: str) -> tuple[Progress, dict[str, Any]] | None:
-    """What `save` wrote: the progress and the content of settings.json; None if there is none.
+    """The progress and the content of settings.json that `save` wrote; None without a checkpoint.
 
-    Raises UserError if the file is damaged, or if a part of it is not usable.
+    Raises UserError if the file is damaged or does not hold what a checkpoint must hold.
     """
     place = storage.join(folder, CHECKPOINT)
     if not storage.exists(place):
@@ -127,7 +128,7 @@ def _parsed(content: bytes) -> tuple[Progress, dict[str, Any]]:
     kinds = list(dict.fromkeys(name.partition(".")[0] for name in headers))
     if "parameters" not in kinds or not set(kinds) <= KINDS:
         raise Unusable(f"it holds {', '.join(kinds)}")
-    # The arrays' shapes are known only from the network, and that from the run: read it alone.
+    # The shapes of the other arrays depend on the network, which `run` names: read that first.
     described, history = contents.arrays_of(content, ["run", "history"])
     run = contents.parse_run(described.tobytes())
     settings = run["settings"]
@@ -158,41 +159,41 @@ def _history(lines: np.ndarray) -> list[Epoch]:
 
 
 def resume(folder: str, run: dict[str, Any]) -> Progress | None:
-    """The progress of the same run in `folder`; None if no epoch of it was saved.
+    """The progress that was saved in `folder`; None if it holds no checkpoint.
 
-    Raises UserError, with all that differs, if the checkpoint is that of another run.
+    Raises UserError, with all differences, if the checkpoint comes from a different run.
     """
     loaded = load(folder)
     if loaded is None:
-        say(f"nothing to resume in {folder}: starting with epoch 1")
+        say(f"no checkpoint in {folder}: starting with epoch 1")
         return None
     progress, saved = loaded
     place, done, wanted = storage.join(folder, CHECKPOINT), len(progress.history), run["settings"]
     differing = differences(saved, run)
     if differing:
         raise UserError(
-            f"--resume: {place} is of another run: {'; '.join(differing)}; give the same settings, "
-            "or another --model-dir"
+            f"--resume: {place} comes from a different run: {'; '.join(differing)}; give the same "
+            "settings, or another --model-dir"
         )
     if done > wanted["epochs"]:
-        raise UserError(f"--epochs {wanted['epochs']}: {place} is of epoch {done} already")
-    say(f"going on after epoch {done} of {place}")
+        raise UserError(f"--epochs {wanted['epochs']}: {place} has {done} epochs already")
+    say(f"continuing after epoch {done} of {place}")
     for name, version in run["versions"].items():
         before = saved.get("versions", {}).get(name)
         if before != version:
-            say(f"note: saved with {name} {before}, this is {version}")
+            say(f"note: saved with {name} {before}; this run uses {name} {version}")
     return progress
 
 
 def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
-    """What two runs were told that gives them different parameters, one text for each."""
+    """The settings and the data in which two runs differ, if these change the parameters."""
     found = []
     before, now = saved["settings"], run["settings"]
     same_digits = before["digits"] == now["digits"]
     if _data(saved) != _data(run) or (same_digits and saved.get("images") != run["images"]):
-        found.append(f"its data is {saved['data'].get('name')} with other content")
+        found.append(f"its data was {saved['data'].get('name')}, with other content")
     free = FREE_TO_CHANGE
-    if now["schedule"] == "linear":  # how far the rate has fallen depends on where it falls to
+    if now["schedule"] == "linear":  # the rate of each epoch depends on the last epoch
         free = free - {"epochs"}
     for name in sorted((before.keys() | now.keys()) - free):
         if before.get(name) != now.get(name):
@@ -202,7 +203,7 @@ def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
 
 
 def warn_of_unfinished(folder: str) -> None:
-    """Say, before it is replaced, that a checkpoint of a run that was cut short is there."""
+    """Print a note if this run is about to replace the checkpoint of an unfinished run."""
     loaded = _load_if_whole(folder)
     if loaded is None:
         return
@@ -210,13 +211,13 @@ def warn_of_unfinished(folder: str) -> None:
     planned = loaded[1]["settings"].get("epochs", done)
     if done < planned:
         say(
-            f"note: {storage.join(folder, CHECKPOINT)} is of a run that ended after epoch {done} "
-            f"of {planned}; this run replaces it (--resume would have gone on with it)"
+            f"note: this run replaces {storage.join(folder, CHECKPOINT)}, of a run that stopped "
+            f"after epoch {done} of {planned}; --resume would have continued that run"
         )
 
 
 def tell_of_another(folder: str, parameters: Arrays) -> None:
-    """Say that the checkpoint is not of the run that ended with these parameters, if so."""
+    """Print a note to stderr if the checkpoint belongs to another run than these parameters."""
     loaded = _load_if_whole(folder)
     if loaded is None:
         return
@@ -225,9 +226,9 @@ def tell_of_another(folder: str, parameters: Arrays) -> None:
     same = len(result) == len(parameters) and all(map(np.array_equal, result, parameters))
     if not same:
         print(
-            f"note: {storage.join(folder, CHECKPOINT)} is of another, unfinished run (epoch "
-            f"{len(progress.history)} of {run['settings'].get('epochs')}); used here is "
-            f"{storage.join(folder, model_files.PARAMETERS)}, of the run that ended before it",
+            f"note: {storage.join(folder, CHECKPOINT)} belongs to an unfinished run (epoch "
+            f"{len(progress.history)} of {run['settings'].get('epochs')}); this command uses "
+            f"{storage.join(folder, model_files.PARAMETERS)}, from the run before it",
             file=sys.stderr,
         )
 
@@ -236,7 +237,7 @@ def _load_if_whole(folder: str) -> tuple[Progress, dict[str, Any]] | None:
     try:
         return load(folder)
     except UserError:
-        return None  # it is of no use to anybody
+        return None  # a damaged file cannot be resumed
 
 
 def _data(run: dict[str, Any]) -> Any:

@@ -1,10 +1,10 @@
-"""Who writes in a model folder: one run at a time, the one that claimed it last.
+"""The claim on a model folder: only one run writes to it, the last one that claimed it.
 
-running.json names that run and holds a token of it. A run reads it again before each of its writes,
-and stops where it finds another token. So --resume may take over from a run that was cut off.
+running.json names that run and holds its token. A run reads the file before each write and stops if
+it finds another token. So --resume can safely take over from a run that was cut off.
 
-In a local folder a run also holds the lock of a file, until its process ends, however that ends:
-the next run then knows whether this one still runs. Hadoop's file systems have no locks.
+In a local folder a run also locks a file. The system releases the lock when the process ends, so
+the next run knows whether this one is still alive. Hadoop's file systems have no locks.
 """
 
 import contextlib
@@ -26,19 +26,19 @@ RUNNING = "running.json"
 
 
 class Claim(NamedTuple):
-    """What this run wrote into running.json, and where that is."""
+    """The model folder, and what this run wrote into its running.json."""
 
     folder: str
     content: bytes
 
     def own_folder(self) -> str:
-        """The folder, to write in at once. Raises UserError unless it still is this run's own."""
+        """The folder, if this run still owns it. Raises UserError if it does not."""
         now = _read(self.folder)
         if now == self.content:
             return self.folder
         other = _parse(now)
         if other is None:
-            what = f"{RUNNING} of this run is gone: another run was here, or somebody deleted it"
+            what = f"{RUNNING} of this run is missing: another run or a user deleted it"
         else:
             what = f"{_described(other)} has taken over"
         raise UserError(f"{self.folder}: {what}; this run stops and writes nothing more")
@@ -46,10 +46,10 @@ class Claim(NamedTuple):
 
 @contextlib.contextmanager
 def held(folder: str, resumed: bool) -> Iterator[Claim]:
-    """The claim of a model folder, for the length of a `with` block; the folder is made.
+    """Claim a model folder for the length of a `with` block; the folder is created.
 
-    A run that is `resumed` takes over from one that may still live. Raises UserError if there is
-    such a one and it is not resumed, or if the folder cannot be written.
+    With `resumed`, this run takes over from a run that may still be alive. Otherwise such a run
+    raises UserError. So does a folder that cannot be written.
     """
     was_there = storage.exists(folder)
     other = _parse(_read(folder))
@@ -58,8 +58,8 @@ def held(folder: str, resumed: bool) -> Iterator[Claim]:
         if not resumed:
             raise UserError(_refusal(folder, other, alive))
         say(
-            f"note: taking over {folder} from {_described(other)}; if it still runs, it stops "
-            "before its next write"
+            f"note: taking over {folder} from {_described(other)}; if that run is still alive, it "
+            "stops before its next write"
         )
     if alive is False:
         _sweep(folder)
@@ -88,7 +88,7 @@ def held(folder: str, resumed: bool) -> Iterator[Claim]:
 
 
 def _lock(folder: str, run: dict[str, Any]) -> FileLock | None:
-    """The lock of a run in a local folder. None if there are no locks, which a note then says."""
+    """The lock of a run in a local folder. None, with a note, where locks do not work."""
     if storage.is_uri(folder):
         return None
     lock = FileLock(_lock_file(folder, run))
@@ -97,20 +97,20 @@ def _lock(folder: str, run: dict[str, Any]) -> FileLock | None:
         lock.acquire(blocking=False)
     except (OSError, NotImplementedError) as error:
         say(
-            f"note: {folder} cannot be locked ({error}); if this run is killed, the next one asks "
-            f"you to delete {storage.join(folder, RUNNING)}"
+            f"note: {folder} cannot be locked ({error}); if this run is killed, the next one will "
+            f"ask you to delete {storage.join(folder, RUNNING)}"
         )
         return None
     return lock
 
 
 def _lock_file(folder: str, run: dict[str, Any]) -> str:
-    """The file that a run locks; by its name an unfinished one, so `_sweep` deletes it."""
+    """The file that a run locks; it has a temporary name, so `_sweep` deletes it."""
     return storage.join(folder, f"{RUNNING}.{run['token'][:8]}.tmp")
 
 
 def _lives(folder: str, run: dict[str, Any]) -> bool | None:
-    """Whether a run's process is still there; None where that cannot be seen from here."""
+    """Whether a run's process is alive; None if this machine cannot tell."""
     place = _lock_file(folder, run)
     if storage.is_uri(folder) or not os.path.exists(place):
         return None
@@ -126,9 +126,9 @@ def _lives(folder: str, run: dict[str, Any]) -> bool | None:
 
 
 def _sweep(folder: str) -> None:
-    """Delete what runs were writing when they were killed."""
+    """Delete unfinished files of runs that were killed."""
     for name in storage.names(folder):
-        if storage.is_temporary(name) and not name.startswith("metrics"):  # predict.py may be at it
+        if storage.is_temporary(name) and not name.startswith("metrics"):  # predict.py may use it
             storage.delete(storage.join(folder, name))
 
 
@@ -138,7 +138,7 @@ def _read(folder: str) -> bytes | None:
 
 
 def _parse(content: bytes | None) -> dict[str, Any] | None:
-    """What a running.json says; None of one that no run wrote."""
+    """The content of a running.json; None if no run wrote it."""
     try:
         said = json.loads(content or b"")
         told = f"{said['host']} {said['process']:d} {said['since']}"
@@ -156,11 +156,11 @@ def _described(run: dict[str, Any]) -> str:
 def _refusal(folder: str, other: dict[str, Any], alive: bool | None) -> str:
     if alive:
         return (
-            f"{folder}: {_described(other)} writes here; wait for its end, name another "
-            "--model-dir, or take over from it with --resume"
+            f"{folder}: {_described(other)} is writing to it; wait until that run ends, give "
+            "another --model-dir, or take over with --resume"
         )
     return (
-        f"{folder}: {_described(other)} writes here, or was killed, which cannot be seen from "
-        f"{socket.gethostname()}; if it has ended, delete {storage.join(folder, RUNNING)}, or go "
-        "on where it was with --resume; else name another --model-dir"
+        f"{folder}: {_described(other)} is writing to it, or was killed; {socket.gethostname()} "
+        f"cannot tell which. If it has ended, delete {storage.join(folder, RUNNING)}, or continue "
+        "it with --resume; otherwise give another --model-dir"
     )

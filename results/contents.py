@@ -1,7 +1,7 @@
-"""What the files of a model folder must hold, checked before it is used.
+"""Checks of the files in a model folder, made before their content is used.
 
-A model folder may come from other people, or from a damaged disk. Nothing is unpickled. Arrays are
-read only after their names and shapes, so that a small file cannot unpack to a large memory.
+A model folder may come from other people, or from a damaged disk. Nothing is unpickled. Names and
+shapes of arrays are checked before the arrays are read: a small file can unpack to huge arrays.
 """
 
 import io
@@ -27,14 +27,14 @@ HEADERS = {
 
 
 class Header(NamedTuple):
-    """Shape and type of an array that has not been read yet."""
+    """Shape and type of an array in a file, before the array is read."""
 
     shape: Shape
     dtype: np.dtype
 
 
 class Unusable(ValueError):
-    """Why a content cannot be used, in a few words."""
+    """The content of a file cannot be used; the text says why in a few words."""
 
 
 def parse_run(text: bytes) -> dict[str, Any]:
@@ -75,13 +75,13 @@ def headers_of(content: bytes) -> dict[str, Header]:
                 headers[name.removesuffix(".npy")] = Header(shape, dtype)
     except Unusable:
         raise
-    except Exception:  # zipfile and NumPy raise anything at broken bytes
+    except Exception:  # zipfile and NumPy raise many kinds of errors for broken files
         raise Unusable("cut off, or not a model file") from None
     return headers
 
 
 def arrays_of(content: bytes, names: Sequence[str]) -> Arrays:
-    """These arrays of an .npz file, whose headers have been checked. Raises Unusable."""
+    """The named arrays of an .npz file. Check their headers first. Raises Unusable."""
     try:
         with np.load(io.BytesIO(content), allow_pickle=False) as file:
             return tuple(np.asarray(file[name]) for name in names)
@@ -176,7 +176,7 @@ def _is_classes(value: Any) -> bool:
     return len(set(value)) == len(value)
 
 
-# Each field that the program reads: its check, and what it has to be.
+# Each field that the program reads: its check, and what it must be.
 Check = tuple[Callable[[Any], bool], str]
 REQUIRED: dict[str, Check] = {
     "data": (_is_object, "an object"),

@@ -19,8 +19,8 @@ LEAST_OUTPUT, CLOSE = 0.5, 0.5
 class Label(NamedTuple):
     """The answer for an image file: digit and runner-up, the outputs Y, and a reason for doubt.
 
-    pixels (1, 784): the network's input. reason: "" if nothing speaks against the answer. names:
-    the names of the classes.
+    pixels (1, 784): the network's input. reason: "" if the answer is sure. names: the
+    names of the classes.
     """
 
     file: str
@@ -79,6 +79,6 @@ def as_row(answer: Label, width: int, class_width: int) -> str:
 
 
 def caption(answer: Label) -> str:
-    """What stands above the image in inputs.png: the class and its output, ? if it is unsure."""
+    """The title of the image in inputs.png: class and output, with ? if the answer is unsure."""
     mark = "?" if answer.reason else ""
     return f"{answer.names[answer.digit]}{mark} ({answer.outputs[answer.digit]:.2f})"

@@ -1,7 +1,7 @@
-"""What a run leaves in its model folder: parameters.npz, history.csv, settings.json, metrics.json.
+"""The files of a model folder: parameters.npz, history.csv, settings.json, metrics.json.
 
-Scores on other data than the model's own are in metrics-PLACE.json. Nothing here is ever unpickled,
-and every file appears whole or not at all (see `storage`).
+Scores on data other than the model's own go to metrics-PLACE.json. No file is ever unpickled, and
+each is written completely or not at all (see `storage`).
 """
 
 import csv
@@ -34,7 +34,7 @@ MOST_SETTINGS, MOST_HISTORY = 2**20, 2**26  # bytes
 class Epoch(NamedTuple):
     """A line of history.csv: mean error and accuracy of the mini-batch, before the step.
 
-    The last two are of the validation images, after the step; nan without --validation.
+    The last two fields are for the validation images, after the step; nan without --validation.
     """
 
     epoch: int
@@ -47,26 +47,26 @@ class Epoch(NamedTuple):
 
 
 def best_epoch(history: Sequence[Epoch]) -> int:
-    """The number of the epoch with the least validation cost."""
+    """The number of the epoch with the lowest validation cost."""
     return min(history, key=lambda epoch: epoch.validation_cost).epoch
 
 
 class Trained(NamedTuple):
-    """A network that has learned: what `train.fit` gives, and `predict.py` reads."""
+    """A trained network: what `train.fit` returns and `predict.py` reads."""
 
     network: Network
     parameters: Arrays
     digits: list[int]
     history: list[Epoch]
-    classes: Sequence[str] = ()  # what the digits stand for, where the data says so
+    classes: Sequence[str] = ()  # the names of the digits, if the data has them
 
     def names(self) -> list[str]:
-        """What tables and figures call the classes: their names, or the digits themselves."""
+        """The names of the classes in tables and figures; without names, the digits."""
         return list(self.classes) or list(map(str, self.digits))
 
 
 def words_for(names: Iterable[str]) -> tuple[str, str]:
-    """What one of these classes is, and what several are: digits, where nothing names them."""
+    """The words for one and for several of these classes: "digit" if they have no other name."""
     if all(name.isdecimal() for name in names):
         return "digit", "digits"
     return "class", "classes"
@@ -81,7 +81,7 @@ def save_parameters(folder: str, parameters: Arrays) -> None:
 def load_parameters(folder: str, network: Network) -> Arrays:
     """Read W1, B1, W2, B2, ...
 
-    Raises UserError unless they are complete, finite, and those of the network.
+    Raises UserError unless they are complete, finite, and have the shapes of the network.
     """
     place, shapes = storage.join(folder, PARAMETERS), parameter_shapes(network)
     names = parameter_names(len(shapes))
@@ -93,7 +93,7 @@ def load_parameters(folder: str, network: Network) -> Arrays:
             raise contents.Unusable(f"{', '.join(missing)} is missing")
         more = sorted(headers.keys() - set(names))
         if more:
-            raise contents.Unusable(f"{', '.join(more)} is of another network")
+            raise contents.Unusable(f"it holds {', '.join(more)}, unknown to this network")
         contents.check_shapes(headers, names, shapes)
         parameters = contents.arrays_of(content, names)
         contents.check_finite(names, parameters)
@@ -103,7 +103,7 @@ def load_parameters(folder: str, network: Network) -> Arrays:
 
 
 def most_bytes(shapes: Sequence[Shape]) -> int:
-    """The most that a file of float64 arrays of these shapes may have, with room for headers."""
+    """The largest size of a file with float64 arrays of these shapes, headers included."""
     return 8 * sum(math.prod(shape) for shape in shapes) + 2**20
 
 
@@ -162,7 +162,7 @@ def save_json(folder: str, name: str, content: dict[str, Any]) -> None:
 def save_metrics(folder: str, report: dict[str, Any], place: str) -> str:
     """Write the scores on the data at a place; returns the file's place.
 
-    metrics.json is that of the data that the model was trained on, by its name or its place.
+    metrics.json is for the data set of the training, recognized by its name or its place.
     """
     own, name = load_settings(folder)["data"], METRICS
     if place != own["place"] and report["data"] != own.get("name"):
@@ -185,7 +185,7 @@ def load_settings(folder: str) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """The versions that a result depends on."""
+    """The versions of Python, NumPy and PySpark: a result depends on them."""
     import pyspark
 
     return {

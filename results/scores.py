@@ -23,7 +23,7 @@ def metrics(counts: np.ndarray, confusion: np.ndarray, names: Sequence[str]) -> 
 
 
 def metrics_table(scores: dict[str, Any], columns: int = 80) -> str:
-    """The metrics as a table for the terminal; without the counts where it is narrow."""
+    """The metrics as a table for the terminal; a narrow terminal gets no counts."""
     heading, _ = words_for(scores["classes"])
     width = max(map(len, [heading, *scores["classes"]]))
     wide = columns >= 53 + width

@@ -16,8 +16,8 @@ class UserError(Exception):
 
 
 DATA_HELP = (
-    "where the images are: a folder, or a URI that Hadoop knows, with MNIST's four IDX files; "
-    "`mnist` for data/mnist or a download and nothing else; `offline` for digits drawn from fonts"
+    "where the images are: a folder or a Hadoop URI with MNIST's four IDX files; or `mnist`: "
+    "data/mnist, downloaded if needed; or `offline`: digits drawn from fonts"
 )
 
 P = ParamSpec("P")

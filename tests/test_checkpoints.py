@@ -86,7 +86,7 @@ def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(
     assert run(tmp_path / "parts", *words, "--epochs", 2)[0] == 0
     status, said, _ = run(tmp_path / "parts", *words, "--resume")
     assert status == 0
-    assert f"going on after epoch 2 of {tmp_path}/parts/checkpoint.npz" in said
+    assert f"continuing after epoch 2 of {tmp_path}/parts/checkpoint.npz" in said
     assert "epoch 3/5" in said and "epoch 2/5" not in said
     assert same_end(tmp_path / "parts", whole(*words))
 
@@ -129,7 +129,7 @@ def test_a_checkpoint_is_saved_every_so_many_epochs(run, whole, breaks, tmp_path
     status, said, _ = run(tmp_path / "parts", *words, "--resume")
     assert status == 0 and f"epoch {kept + 1}/5" in said and f"epoch {kept}/5" not in said
     if kept == 0:
-        assert f"nothing to resume in {tmp_path}/parts: starting with epoch 1" in said
+        assert f"no checkpoint in {tmp_path}/parts: starting with epoch 1" in said
     assert same_end(tmp_path / "parts", whole("--strategy", "partitions"))
 
 
@@ -201,7 +201,7 @@ def test_other_data_is_another_run_by_its_content_or_without_hashes_by_its_name(
         return checkpoints.differences(told_of("", **one), told_of("", **other))
 
     other = {"train-labels-idx1-ubyte": "01ac"}
-    assert differences({}, {"sha256": other}) == ["its data is digits with other content"]
+    assert differences({}, {"sha256": other}) == ["its data was digits, with other content"]
     assert differences({}, {"name": "the same, moved", "place": "elsewhere"}) == []
     assert differences({"sha256": {}}, {"sha256": {}}) == []
     assert differences({"sha256": {}}, {"sha256": {}, "name": "others"}) != []
@@ -215,7 +215,9 @@ def test_a_run_of_other_settings_is_refused_and_changes_nothing(run, tmp_path, t
     other = "--seed 2 --optimizer adam".split()
     status, said, error = run(tmp_path, "--strategy", "partitions", "--resume", *other)
     assert status == 1 and "epoch 3" not in said
-    assert error.startswith(f"error: --resume: {tmp_path}/checkpoint.npz is of another run: ")
+    assert error.startswith(
+        f"error: --resume: {tmp_path}/checkpoint.npz comes from a different run: "
+    )
     assert "--learning-rate was 0.1, is 0.01; --optimizer was sgd, is adam; --seed was 1" in error
     assert error[:-1].isprintable()
     assert before == (content(tmp_path, "checkpoint.npz"), content(tmp_path))
@@ -224,14 +226,14 @@ def test_a_run_of_other_settings_is_refused_and_changes_nothing(run, tmp_path, t
 def test_fewer_epochs_than_were_run_are_refused(run, tmp_path):
     run(tmp_path, "--strategy", "partitions", "--epochs", 3)
     _, _, error = run(tmp_path, "--strategy", "partitions", "--epochs", 2, "--resume")
-    assert error == f"error: --epochs 2: {tmp_path}/checkpoint.npz is of epoch 3 already\n"
+    assert error == f"error: --epochs 2: {tmp_path}/checkpoint.npz has 3 epochs already\n"
 
 
 def test_where_the_rate_falls_to_the_last_epoch_their_number_has_to_stay(run, tmp_path):
     words = "--strategy", "averaging", "--schedule", "linear"
     assert run(tmp_path, *words, "--epochs", 2)[0] == 0
     _, _, error = run(tmp_path, *words, "--epochs", 3, "--resume")
-    assert "is of another run: --epochs was 2, is 3; " in error
+    assert "comes from a different run: --epochs was 2, is 3; " in error
     assert run(tmp_path, *words, "--epochs", 2, "--resume")[0] == 0
 
 
@@ -247,7 +249,7 @@ def test_other_versions_than_those_of_the_checkpoint_are_told(run, tmp_path, mon
     now = model_files.versions() | {"numpy": "99.1"}
     monkeypatch.setattr(model_files, "versions", lambda: now)
     _, said, _ = run(tmp_path, "--strategy", "partitions", "--resume")
-    assert f"note: saved with numpy {np.__version__}, this is 99.1" in said
+    assert f"note: saved with numpy {np.__version__}; this run uses numpy 99.1" in said
 
 
 def test_who_starts_again_over_an_unfinished_run_is_told(run, breaks, tmp_path):
@@ -256,9 +258,9 @@ def test_who_starts_again_over_an_unfinished_run_is_told(run, breaks, tmp_path):
         run(tmp_path, "--strategy", "partitions")
     breaks(0, power_cut)
     _, said, _ = run(tmp_path, "--strategy", "partitions")
-    assert f"{tmp_path}/checkpoint.npz is of a run that ended after epoch 3 of 5" in said
+    assert f"{tmp_path}/checkpoint.npz, of a run that stopped after epoch 3 of 5" in said
     _, said, _ = run(tmp_path, "--strategy", "partitions")
-    assert "is of a run that ended" not in said, "that one was complete"
+    assert "of a run that stopped" not in said, "that one was complete"
 
 
 def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
@@ -274,8 +276,8 @@ def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
         run(folder, "--strategy", "partitions", "--seed", 2)
     predict.load_model(folder)
     (note,) = capsys.readouterr().err.splitlines()
-    assert f"{folder}/checkpoint.npz is of another, unfinished run (epoch 2 of 5)" in note
-    assert f"used here is {folder}/parameters.npz" in note
+    assert f"{folder}/checkpoint.npz belongs to an unfinished run (epoch 2 of 5)" in note
+    assert f"this command uses {folder}/parameters.npz" in note
     assert content(folder) == before
 
 
@@ -381,7 +383,7 @@ def test_a_run_that_was_cut_off_stops_when_it_finds_another_in_its_place(
     older.send_signal(signal.SIGCONT)
     _, error = older.communicate(timeout=120)
     assert older.returncode == 1
-    assert error.startswith(f"error: {folder}: running.json of this run is gone")
+    assert error.startswith(f"error: {folder}: running.json of this run is missing")
     assert len(error.splitlines()) == 1
     assert set(os.listdir(tmp_path / "parts")) == names and not (tmp_path / "older").exists()
     assert newest == (

@@ -118,7 +118,7 @@ def test_a_second_run_is_told_who_writes_and_leaves_that_one_alone(folder, other
     since = json.loads(before)["since"]
     assert refusal(folder) == (
         f"{folder}: the run on {socket.gethostname()} (process {other.pid}, since {since}) "
-        "writes here; wait for its end, name another --model-dir, or take over from it with "
+        "is writing to it; wait until that run ends, give another --model-dir, or take over with "
         "--resume"
     )
     assert (tmp_path / "model/running.json").read_bytes() == before
@@ -177,7 +177,7 @@ def test_the_older_of_two_runs_is_told_who_took_over(folder):
 def test_a_run_whose_claim_is_gone_stops(folder, tmp_path):
     with claim.held(folder, False) as held:
         storage.delete(storage.join(folder, "running.json"))
-        with pytest.raises(UserError, match=r"running\.json of this run is gone"):
+        with pytest.raises(UserError, match=r"running\.json of this run is missing"):
             held.own_folder()
 
 
@@ -194,13 +194,13 @@ def test_a_run_that_holds_its_lock_lives_wherever_it_is(folder, other, tmp_path,
     """In another container of the same machine, for instance."""
     rewrite(tmp_path, host=host)
     assert f"the run on {host} (process {other.pid}, " in refusal(folder)
-    assert "wait for its end" in refusal(folder)
+    assert "wait until that run ends" in refusal(folder)
 
 
 def assert_one_is_told_how_to_go_on(folder: str, capsys):
     text = refusal(folder)
-    assert f"was killed, which cannot be seen from {socket.gethostname()}" in text
-    assert f"delete {folder}/running.json, or go on where it was with --resume" in text
+    assert f"or was killed; {socket.gethostname()} cannot tell which" in text
+    assert f"delete {folder}/running.json, or continue it with --resume" in text
     with claim.held(folder, True):
         assert "taking over" in capsys.readouterr().out
     with claim.held(folder, False):
@@ -237,7 +237,7 @@ def test_where_there_are_no_locks_a_note_says_so_and_the_token_is_left(
         said = capsys.readouterr().out
         assert said.startswith(f"note: {folder} cannot be locked (")
         assert str(error) in said and said.count("\n") == 1
-        assert "cannot be seen" in refusal(folder)
+        assert "cannot tell which" in refusal(folder)
         with claim.held(folder, True), pytest.raises(UserError, match="has taken over"):
             older.own_folder()
     assert left(tmp_path) == []

@@ -280,7 +280,7 @@ def test_a_share_is_held_out_once_by_the_seed_and_every_image_is_in_one_part(spa
 
 @pytest.mark.parametrize("share", [1e-9, 0.9])
 def test_a_share_without_an_image_is_refused(spark, share):
-    with pytest.raises(UserError, match=f"--validation {share:g}: of 1 image"):
+    with pytest.raises(UserError, match=f"--validation {share:g} of 1 image leaves"):
         hold_out(numbered_images(spark, 1), share, seed=1)
 
 
@@ -528,7 +528,7 @@ def test_averaging_with_a_falling_rate_is_that_by_hand(split, fraction):
             "parameters.npz: W1 has shape (784, 12) where (784, 13)",
         ),
         ("conv 3 5, relu, dense, softmax", "parameters.npz: W1 has shape (784, 12) where (3, 1, 5"),
-        ("dense, softmax", "parameters.npz: B2, W2 is of another network"),
+        ("dense, softmax", "parameters.npz: it holds B2, W2, unknown to this network"),
         ("dense 12, relu, dense 9, relu, dense", "parameters.npz: W3, B3 is missing"),
         ("dense 12, rellu, dense", "settings.json: network: dense 12, >>rellu<<, dense: no such"),
         ("dense 12, relu, dense 9, softmax", "settings.json: network: dense 12, relu, >>dense 9<<"),

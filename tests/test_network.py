@@ -607,7 +607,7 @@ def test_a_bad_network_ends_the_program_with_status_2_before_spark_starts(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("--network mlp --hidden 32", "--hidden is the width of the article's network"),
+        ("--network mlp --hidden 32", "--hidden changes only the article's network"),
         ("--network mlp --patience 3 --validation 0", "--patience needs"),
         ("--validation 1", "argument --validation: '1' is not a number at least 0"),
         ("--patience 0", "argument --patience: '0' is not a whole number"),
@@ -815,7 +815,7 @@ def test_patience_brings_a_validation_share():
 def test_too_few_steps_for_ten_digits_are_told_with_what_to_type(strategy):
     words = ["--digits", "all", "--strategy", strategy]
     (doubt,) = doubts(filled(*words, "--epochs", "5"))
-    assert f"--strategy {strategy} takes one step an epoch: 5 steps" in doubt
+    assert f"--strategy {strategy} takes one step per epoch; 5 steps" in doubt
     instead = re.search("try (--strategy averaging), or (--epochs 50)", doubt)
     for typed in instead.groups():
         assert doubts(filled("--digits", "all", "--epochs", "5", *typed.split())) == []
@@ -824,7 +824,7 @@ def test_too_few_steps_for_ten_digits_are_told_with_what_to_type(strategy):
 def test_averaging_on_many_partitions_is_told_with_what_to_type():
     words = ["--digits", "all", "--network", "mlp", "--partitions"]
     (doubt,) = doubts(filled(*words, "20"))
-    assert "on 20 partitions" in doubt and doubt.endswith("(--partitions 2)")
+    assert "on 20 partitions" in doubt and doubt.endswith("; try --partitions 2")
     assert doubts(filled(*words, "2")) == doubts(filled(*words, "8")) == []
 
 
@@ -834,7 +834,7 @@ def test_small_batches_get_a_small_rate_and_very_large_ones_are_doubted():
     rates = {size: filled(*words, size).learning_rate for size in ("1", "8", "32", "512")}
     assert rates == {"1": usual / 32, "8": usual / 4, "32": usual, "512": usual}
     (doubt,) = doubts(filled(*words, "8192"))
-    assert doubt.startswith("--batch-size 8192 leaves only a few steps in a pass")
+    assert doubt.startswith("--batch-size 8192 leaves only a few steps per epoch")
     assert doubts(filled(*words, "1")) == doubts(filled(*words, "1024")) == []
 
 

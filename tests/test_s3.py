@@ -134,7 +134,7 @@ def test_train_resume_and_predict_at_s3a(s3, submit, spark, small_mnist, tmp_pat
     _, client = s3
     submit("train.py", "--data", WHOLE, "--epochs", 2, *places("model"))
     said = submit("train.py", "--data", WHOLE, "--epochs", 4, "--resume", *places("model"))
-    assert "going on after epoch 2" in said
+    assert "continuing after epoch 2" in said
     reference = here(tmp_path, "--data", small_mnist, "--epochs", 4)
     assert content(client, "model/parameters.npz") == reference
     submit("predict.py", "--data", WHOLE, *places("model"))

@@ -1,1 +1,1 @@
-"""How a run may vary: settings, recipes, optimizers, and the other ways to compute an epoch."""
+"""The options of a run: settings, recipes, optimizers, and the other ways to compute an epoch."""

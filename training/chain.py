@@ -1,13 +1,13 @@
-"""The chain of maps of any network, made from its layers: one map forward and one backward each.
+"""The chain of maps for any network: one forward map and one backward map for each layer.
 
-For the article's network these are the eight maps that train.py writes out, and they give the same
-sums, bit for bit. The tuple that the maps pass on is the article's, grouped:
+For the article's network this gives the eight maps that train.py writes out, and the same sums, bit
+for bit. The maps pass on the article's tuple, grouped:
 
     forward   (kept, value, y*)                 after map 4: kept = (x, H, H, Y), value = Y
     backward  (kept, E, delta, gradients, Acc)  after map 6: kept = (x, H), gradients = (dB2, dW2)
 
-`kept` has what each map backward needs: for a dense layer its input, for a sigmoid its value. delta
-is dB2 or, in general, the derivative of E that the next map continues from.
+`kept` holds what the backward maps need: the input of a dense layer, the value of a sigmoid. delta
+is the derivative of E that the next map needs; after map 5 it is dB2.
 """
 
 import zlib
@@ -42,13 +42,13 @@ def chain_epoch(train_rdd: RDD, parameters: Arrays, settings: Settings, epoch: i
 def forward_map(
     network: Network, p: Broadcast, place: int, key: Key | None
 ) -> Callable[[tuple], tuple]:
-    """The map forward of a layer: (kept, value, y*) with its value. The first takes (x, y*)."""
+    """The forward map of a layer: it returns (kept, value, y*). The first map receives (x, y*)."""
     layer, is_first_map = network[place], place == 0
 
     def step(elements: tuple) -> tuple:
         kept, value, y_true = ((), *elements) if is_first_map else elements
         image_key = None
-        if key is not None:  # a map knows an image by its pixels alone
+        if key is not None:  # a map can identify an image only by its pixels
             image_key = *key, place, zlib.crc32(value.tobytes())
         parameters = p.value[place] if layer.learns else ()
         keep, value = layer.forward(value, parameters, image_key)
@@ -58,9 +58,9 @@ def forward_map(
 
 
 def backward_map(network: Network, p: Broadcast, place: int) -> Callable[[tuple], tuple]:
-    """The map backward of a layer: (kept, E, delta, gradients, Acc) with what this layer adds.
+    """The backward map of a layer: it adds its gradients to (kept, E, delta, gradients, Acc).
 
-    The first, of the last layer, takes (kept, value, y*); the last gives the tuple for the reduce.
+    The first backward map receives (kept, value, y*); the last returns the tuple for the reduce.
     """
     places = backward_places(network)
     is_first_map, is_last_map = place == places[0], place == places[-1]

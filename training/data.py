@@ -1,4 +1,4 @@
-"""What an epoch trains on, and the images that are set aside to evaluate it."""
+"""The training images of an epoch, and the validation images that are held out."""
 
 from collections.abc import Iterable, Iterator
 
@@ -16,7 +16,7 @@ from training.settings import Settings
 
 
 def training_rdd(split: Split, settings: Settings, epoch: int) -> RDD:
-    """The RDD of an epoch: pairs (image, label) for `maps`, blocks of images for the others."""
+    """The RDD of an epoch: pairs (image, label) for `maps`, blocks of images otherwise."""
     split = with_shifts(split, settings.shift, settings.seed, epoch)
     if settings.strategy == "maps":
         return data_loader.image_label_pairs(split, settings.dtype)
@@ -24,7 +24,7 @@ def training_rdd(split: Split, settings: Settings, epoch: int) -> RDD:
 
 
 def with_shifts(split: Split, most: int, seed: int, epoch: int) -> Split:
-    """The images, each shifted by up to `most` pixels in both directions, anew in each epoch."""
+    """The images, each shifted by up to `most` pixels in both directions; new shifts each epoch."""
     if most == 0:
         return split
 
@@ -37,7 +37,7 @@ def with_shifts(split: Split, most: int, seed: int, epoch: int) -> Split:
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """The images to train on and a share for validation, drawn once by the seed.
+    """Split into training images and a share of validation images, drawn once by the seed.
 
     Raises UserError if one of the two is empty.
     """
@@ -47,7 +47,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
 def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
     def choose(partition: int, blocks: Iterable[Block]) -> Iterator[Block]:
         for number, (images, labels) in enumerate(blocks):
-            # Epochs count from 1, so that no epoch draws with this key.
+            # Epoch numbers start at 1, so no epoch uses this key.
             chosen = random_stream(seed, 0, partition, number).random(len(labels)) < share
             if not held_out:
                 chosen = ~chosen
@@ -57,14 +57,14 @@ def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
     size = blocks.map(lambda block: len(block[1])).sum()
     if size == 0:
         images = counted(split.size, "image")
-        raise UserError(f"--validation {share:g}: of {images}, one part would get none")
+        raise UserError(f"--validation {share:g} of {images} leaves training or validation empty")
     return split._replace(blocks=blocks, size=size)
 
 
 def with_validation(
     epoch: Epoch, held_out: Split | None, parameters: Arrays, settings: Settings
 ) -> Epoch:
-    """The line of an epoch, with cost and accuracy on the validation images if there are any."""
+    """The epoch with its validation cost and accuracy, if there are validation images."""
     if held_out is None:
         return epoch
     cost, accuracy = error_of_blocks(held_out.blocks, parameters, settings)

@@ -1,7 +1,7 @@
 """Optimizers: functions of (parameters, mean gradients, state, learning rate, t), pure NumPy.
 
-Each returns new parameters and a new state. `state` is a dict of arrays in the shapes of the
-parameters, empty before the first step; t counts the steps from 1.
+Each returns new parameters and a new state. `state` is a dict: each value holds arrays with the
+shapes of the parameters. It is empty before the first step. t counts the steps from 1.
 """
 
 import numpy as np

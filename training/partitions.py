@@ -1,7 +1,7 @@
 """An epoch by whole partitions: the same step as the article's chain, on blocks of images.
 
-The mini-batch is drawn inside each block, forward and backward run on all its images at once, and
-each partition returns one tuple of sums.
+Each task draws the mini-batch inside its blocks. It runs forward and backward on all images of a
+block at once, and returns one tuple of sums for its partition.
 """
 
 import functools
@@ -19,7 +19,7 @@ from training.sums import Numbered, sum_in_order
 
 
 def partitions_epoch(blocks: RDD, parameters: Arrays, settings: Settings, epoch: int) -> Sums:
-    """The sums over the mini-batch of `epoch`. Raises EmptyMiniBatch if it is empty."""
+    """The sums over the mini-batch of `epoch`. Raises EmptyMiniBatch if no image is drawn."""
     network, outputs, seed = network_of(settings), len(settings.digits), settings.seed
 
     def drawn_sums(partition: int, blocks_here: Iterable[Block]) -> Iterator[tuple]:
@@ -35,9 +35,9 @@ def partitions_epoch(blocks: RDD, parameters: Arrays, settings: Settings, epoch:
 
 
 def sum_of_partitions(blocks: RDD, tuples_of_partition) -> tuple:
-    """The sum of all tuples that a function of (partition, its blocks) yields, in order.
+    """The sum, in order, of the tuples that a function of (partition, its blocks) yields.
 
-    Raises EmptyMiniBatch if it yields none.
+    Raises EmptyMiniBatch if there are no tuples.
     """
 
     def one_tuple(partition: int, blocks_here: Iterable[Block]) -> Iterator[Numbered]:
@@ -49,7 +49,7 @@ def sum_of_partitions(blocks: RDD, tuples_of_partition) -> tuple:
 
 
 def error_of_blocks(blocks: RDD, parameters: Arrays, settings: Settings) -> tuple[float, float]:
-    """Cost and accuracy on validation images: the mean of E and of Acc."""
+    """Cost and accuracy on validation images: the means of E and Acc."""
     network, outputs = network_of(settings), len(settings.digits)
 
     def errors(partition: int, blocks_here: Iterable[Block]) -> Iterator[tuple]:

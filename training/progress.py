@@ -1,4 +1,4 @@
-"""How far a run is: what it prints, when it is finished, and what an epoch adds."""
+"""The progress of a run: the bar, the test for the end, and the update after an epoch."""
 
 import math
 import shutil
@@ -14,19 +14,19 @@ from runtime.command_line import say
 from training.settings import Settings
 
 Show = Callable[[Epoch], None]
-COLUMNS, COLUMNS_OF_VALIDATION = 68, 28  # that a bar needs on a terminal
+COLUMNS, COLUMNS_OF_VALIDATION = 68, 28  # the width of a bar on a terminal
 
 
 @contextmanager
 def bar(start: Progress, settings: Settings) -> Iterator[Show]:
-    """Gives a function that shows an epoch, for the length of a `with` block.
+    """A function that shows an epoch, for the length of a `with` block.
 
-    It draws a progress bar on a terminal and prints a line elsewhere.
+    On a terminal it draws a progress bar; elsewhere it prints one line per epoch.
     """
     columns = shutil.get_terminal_size().columns - 1
     needed = COLUMNS + COLUMNS_OF_VALIDATION * (settings.validation > 0)
     form = "epoch {n_fmt}/{total_fmt} |{bar}| {remaining} left{postfix}"
-    if columns < needed:  # there is no room for a bar
+    if columns < needed:  # the terminal is too narrow for a bar
         form = "{n_fmt}/{total_fmt}{postfix}"
     done, epochs, columns = len(start.history), settings.epochs, min(columns, 120)
     with tqdm(initial=done, total=epochs, bar_format=form, ncols=columns, disable=None) as shown:
@@ -43,7 +43,7 @@ def bar(start: Progress, settings: Settings) -> Iterator[Show]:
 
 
 def described(epoch: Epoch) -> str:
-    """Cost and accuracy on the mini-batch, and on the validation images if there are any."""
+    """Cost and accuracy on the mini-batch and on the validation images, if there are any."""
     text = f"cost {epoch.cost:.4f}  accuracy {epoch.accuracy:.4f}"
     if not math.isnan(epoch.validation_cost):
         text += f"  validation {epoch.validation_cost:.4f}  {epoch.validation_accuracy:.4f}"

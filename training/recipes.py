@@ -1,7 +1,7 @@
-"""Networks by name, and the default settings under which each of them learns.
+"""Named networks, and the default settings with which each of them learns.
 
 Learning rates, numbers of epochs and shifts were chosen on a validation share of the training set.
-A setting that is given always wins over these defaults.
+These defaults fill only the settings that the user does not give.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ NETWORKS = {
     "dense 256, relu, dropout 0.5, dense, softmax",
 }
 
-# The least and the most images of a partition, by strategy. A task starts in about 10 ms; an image
-# takes some 100 us in the chain of maps and 4 us in a block.
+# The smallest and largest number of images in a partition, by strategy. A task starts in about 10
+# ms; an image takes about 100 us in the chain of maps and 4 us in a block.
 IN_PARTITION = {"maps": (1500, 3000), "partitions": (6000, 12000), "averaging": (30000, 30000)}
 STRATEGIES = tuple(IN_PARTITION)
 
@@ -35,9 +35,9 @@ ARTICLE: dict[str, Any] = {
     "fraction": 0.7,
 }
 ARTICLE_DIGITS = [0, 1]
-# One step an epoch, as in the article, for other digits or other networks.
+# One step per epoch, as in the article, for other digits or other networks.
 ONE_STEP = ARTICLE | {"optimizer": "adam"}
-# Many steps an epoch, on the executors.
+# Many steps per epoch, on the executors.
 AVERAGING: dict[str, Any] = {
     "strategy": "averaging",
     "optimizer": "momentum",
@@ -53,7 +53,7 @@ BY_NAME: dict[str, dict[str, Any]] = {
     "lenet": {"shift": 1, "epochs": 8},
     "cnn": {"optimizer": "adam", "shift": 1, "epochs": 12},
 }
-# Learning rates by optimizer: for the article's digits, one step an epoch, many steps an epoch.
+# Learning rates by optimizer: for the article's digits, one step per epoch, many steps per epoch.
 ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
 TWO_CLASSES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
 SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.01}
@@ -63,27 +63,27 @@ AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.002}
 
 
 def named(text: str, hidden: int | None, outputs: int) -> Network:
-    """The network of a name or a text, for k outputs. Raises UserError."""
+    """The network with this name or these layers, for k outputs. Raises UserError."""
     if text == "article" and hidden is not None:
         text = NETWORKS[text].replace("64", str(hidden))
     if text.isalpha() and text not in NETWORKS and text.lower() not in LAYERS:
         raise UserError(
             f"--network: no network is called {shown(text)}; {did_you_mean(text, NETWORKS)}the "
-            f"names are {', '.join(NETWORKS)}; or write its layers, separated by commas: {forms()}"
+            f"names are {', '.join(NETWORKS)}; or give layers, separated by commas: {forms()}"
         )
     try:
         layers = read(NETWORKS.get(text, text), outputs)
     except NetworkError as error:
         raise UserError(f"--network: {error}") from None
     if hidden is not None and not (is_article(layers) and layers[0] == Dense(hidden)):
-        raise UserError("--hidden is the width of the article's network; write it into --network")
+        raise UserError("--hidden changes only the article's network; give the width in --network")
     return layers
 
 
 def recipe_of(
     name: str, network: Network, strategy: str | None, digits: list[int]
 ) -> dict[str, Any]:
-    """All defaults but the learning rate, by name, network, digits and strategy, if it is given."""
+    """All defaults except the learning rate. strategy: None if the user gave none."""
     if strategy is None:
         strategy = "maps" if is_article(network) else "averaging"
     if strategy == "averaging":
@@ -97,8 +97,8 @@ def rates_of(
 ) -> dict[str, float]:
     """The default learning rate of each optimizer.
 
-    A batch smaller than the recipe's gets a rate smaller by the same factor: Goyal et al.,
-    "Accurate, Large Minibatch SGD" (2017), whose rule for larger batches this is.
+    For a batch smaller than the recipe's, the rate shrinks by the same factor. This is the rule of
+    Goyal et al., "Accurate, Large Minibatch SGD" (2017), which they use for larger batches.
     """
     entropy = isinstance(network[-1], Softmax)
     if strategy == "averaging":

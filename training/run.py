@@ -1,6 +1,7 @@
-"""The frame of a run: what is checked and prepared before the first epoch, and what is saved.
+"""What happens before the first epoch of a run, and after the last one.
 
-Spark, the data, the claim on the model folder, the checkpoint to resume, model files and figures.
+Before: Spark, the data, the claim on the model folder, the checkpoint to resume. After: the model
+files and the figures.
 """
 
 import sys
@@ -31,7 +32,7 @@ from training.settings import Settings, complete, network_of, saved_settings
 
 
 class Run(NamedTuple):
-    """What a run trains with. `x` (1, 784) is the first image, for the figure of the filters."""
+    """A run that is ready to train. x (1, 784): the first image, for the figure of the filters."""
 
     spark: SparkContext
     split: Split
@@ -48,7 +49,7 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
     given: the settings before the defaults were filled in, for --classes.
 
     Raises UserError if the data is missing, a place cannot be written, another run writes to the
-    model folder, Spark does not start, or the checkpoint to resume is of another run.
+    model folder, Spark does not start, or the checkpoint comes from a different run.
     """
     storage.check_writable(settings.model_dir, settings.plots_dir)
     place = data_loader.find_data(settings.data)
@@ -80,13 +81,13 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
         initial = initial_of(settings)
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)
-        # Taken now: Ctrl-C may end Spark together with the training.
+        # Read it now: Ctrl-C may stop Spark together with the training.
         ((x, _),) = first_pairs(data_loader.image_label_pairs(split, settings.dtype), 1)
         yield Run(spark, split, settings, start, saver, x)
 
 
 def save(run: Run, trained: Trained) -> bool:
-    """Save the model and draw the figures; returns whether the run came to its end.
+    """Save the model and draw the figures; returns whether the run finished.
 
     Raises UserError if a place cannot be written.
     """
@@ -111,7 +112,7 @@ def initial_of(settings: Settings) -> Arrays:
 
 
 def described(settings: Settings, split: Split) -> dict[str, Any]:
-    """The content of settings.json: everything that the result depends on."""
+    """The content of settings.json: everything on which the result depends."""
     data: dict[str, Any] = {"name": split.name, "place": split.place, "sha256": split.sha256}
     if split.classes:
         data["classes"] = split.classes

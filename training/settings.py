@@ -1,7 +1,7 @@
-"""The settings of a run. Each is written once, here; the rest derives from it.
+"""The settings of a run. Each setting is defined once, as a field of `Settings`.
 
-From the fields of `Settings` derive the command line of train.py, the options of `train.fit` and
-what settings.json says. A setting that is not given follows from the recipe of the network.
+The command line of train.py, the options of `train.fit` and the content of settings.json derive
+from these fields. The recipe of the network fills the settings that the user does not give.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from training.recipes import NETWORKS, STRATEGIES
 
 DATA, NETWORK, TRAINING, RUN = "the data", "the network", "the training", "the run and its results"
 ABOUT = {TRAINING: "The defaults depend on the network, the digits and the strategy."}
-SEARCH = " (default: data/mnist if it exists, else a download, else drawn digits)"
+SEARCH = " (default: mnist, or offline if the download fails)"
 
 
 def option(
@@ -37,10 +37,10 @@ def option(
     saved: bool = True,
     **words: Any,
 ) -> Any:
-    """A setting: its group and its help, its default, and `check`, which reads it from a text.
+    """A setting: its group, its help, its default, and `check`, which reads its value from a text.
 
-    default: None where the recipe or the data decides. saved: False for what concerns this run
-    only and stays out of settings.json. words: more for argparse.
+    default: None if the recipe or the data decides. saved: False if the setting stays out of
+    settings.json. words: more arguments for argparse.
     """
     words["help"] = about
     if default is False:
@@ -50,7 +50,7 @@ def option(
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
-    """The check of a word that is one of these."""
+    """The check of a setting that is one of these words."""
 
     def check(text: str) -> str:
         if text not in allowed:
@@ -62,7 +62,7 @@ def one_of(*allowed: str) -> Callable[[str], str]:
 
 
 def digits_of(text: str) -> list[int]:
-    """Two or more different labels, sorted: of "3 8", "3,8" or "all", the ten digits."""
+    """Two or more different digits, sorted. The text is like "3 8", "3,8" or "all"."""
     words = text.lower().replace(",", " ").split()
     if words == ["all"]:
         words = list("0123456789")
@@ -84,12 +84,12 @@ def labels_of(labels: Iterable[int]) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All settings of a run, checked and complete; see `complete`."""
+    """All settings of a run, checked and complete; `complete` makes them."""
 
     data: str | None = option(DATA, DATA_HELP + SEARCH, check=nonempty, metavar="PLACE")
     digits: list[int] = option(
         DATA,
-        "the digits to tell apart: two or more, or `all`",
+        "the digits to tell apart: two or more of 0 to 9, or `all`",
         default=recipes.ARTICLE_DIGITS,
         check=digits_of,
         nargs="+",
@@ -116,8 +116,8 @@ class Settings:
     )
     network: str = option(
         NETWORK,
-        f"a name ({', '.join(NETWORKS)}), which also sets the defaults of the training, or the "
-        f"layers, separated by commas: {forms()}; the last dense needs no UNITS",
+        f"a name ({', '.join(NETWORKS)}), which also sets the defaults of the training; or layers, "
+        f"separated by commas: {forms()}; the last dense needs no UNITS",
         default="article",
     )
     hidden: int | None = option(
@@ -127,12 +127,15 @@ class Settings:
     )
     explain: bool = option(
         NETWORK,
-        "print the network's maps, parameters and sizes, and exit",
+        "print the network's maps, parameters and sizes, then exit",
         default=False,
         saved=False,
     )
     dtype: str = option(
-        NETWORK, "precision of all numbers", default="float32", check=one_of("float32", "float64")
+        NETWORK,
+        "float32 or float64: precision of all numbers",
+        default="float32",
+        check=one_of("float32", "float64"),
     )
     seed: int = option(
         NETWORK,
@@ -154,14 +157,14 @@ class Settings:
         check=one_of(*STRATEGIES),
     )
     batch_size: int = option(
-        TRAINING, "number of images in each small step of averaging", check=whole_number(1)
+        TRAINING, "number of images per step, for --strategy averaging", check=whole_number(1)
     )
     learning_rate: float = option(
         TRAINING, "alpha, the size of a step (the article: 0.1)", check=number_within(0, math.inf)
     )
     schedule: str = option(
         TRAINING,
-        "constant: the learning rate stays the same; linear: it falls to 0 over all epochs",
+        "constant: the learning rate stays the same; linear: it falls to 0 by the last epoch",
         check=one_of("constant", "linear"),
     )
     optimizer: str = option(
@@ -188,7 +191,7 @@ class Settings:
     )
     validation: float = option(
         TRAINING,
-        "share of the training images that is set aside to evaluate each epoch (default: 0)",
+        "share of the training images that is held out to evaluate each epoch (default: 0)",
         check=number_within(0, 0.9, low_allowed=True),
     )
     patience: int | None = option(
@@ -198,14 +201,14 @@ class Settings:
         check=whole_number(1),
     )
     checkpoint_every: int = option(
-        RUN, "save a checkpoint every so many epochs", default=1, check=whole_number(1)
+        RUN, "number of epochs from one checkpoint to the next", default=1, check=whole_number(1)
     )
     score: bool = option(
-        RUN, "after training, score the test set as predict.py does", default=False, saved=False
+        RUN, "after training, score the test set, like predict.py", default=False, saved=False
     )
     resume: bool = option(
         RUN,
-        "continue from the checkpoint in --model-dir; start where there is none",
+        "continue from the checkpoint in --model-dir; without one, start with epoch 1",
         default=False,
         saved=False,
     )
@@ -226,7 +229,7 @@ FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 
 def arguments() -> argparse.ArgumentParser:
     """The command line of train.py: a flag for each setting."""
-    about = "Train a network on Spark RDDs; without arguments the article's, as in the article."
+    about = "Train a network on Spark RDDs. Without arguments: the article's network and settings."
     parser = Parser(prog="train.py", description=about)
     groups: dict[str, Any] = {}
     for name, field in FIELDS.items():
@@ -262,14 +265,14 @@ def expected_classes(words: Sequence[str]) -> int:
 
 
 def complete(given: Mapping[str, Any]) -> Settings:
-    """The settings of a run: what is given, checked; what is not (None or absent), by the recipe.
+    """The settings of a run: the given values, checked; the recipe fills those absent or None.
 
-    The network is written out. Raises UserError if a name or a value is not allowed, or if two
-    values contradict each other.
+    The result holds the network as a text of its layers. Raises UserError if a name or a value is invalid, or if
+    two values contradict each other.
     """
     unknown = sorted(given.keys() - FIELDS.keys())
     if unknown:
-        raise UserError(f"there is no option {unknown[0]!r}; train.py --help lists them all")
+        raise UserError(f"there is no option {unknown[0]!r}; train.py --help lists all options")
     values = {name: field.metadata["default"] for name, field in FIELDS.items()}
     for name, value in given.items():
         if value is not None:
@@ -294,7 +297,7 @@ def complete(given: Mapping[str, Any]) -> Settings:
 
 
 def checked(name: str, value: Any) -> Any:
-    """A value of a setting, given as a text or as what it stands for. Raises UserError."""
+    """The checked value of a setting, given as a text or as a value. Raises UserError."""
     if FIELDS[name].metadata["default"] is False:
         if not isinstance(value, bool):
             raise UserError(f"{flag_of(name)} is True or False, not {value!r}")
@@ -314,7 +317,7 @@ def checked(name: str, value: Any) -> Any:
 
 
 def flag_of(name: str) -> str:
-    """A setting as it is typed: --batch-size."""
+    """A setting as the user types it: --batch-size."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -324,7 +327,7 @@ def network_of(settings: Settings) -> Network:
 
 
 def saved_settings(settings: Settings) -> dict[str, Any]:
-    """What settings.json says of the settings: all that the result depends on, and the places."""
+    """The settings for settings.json: all that the result depends on, and the places."""
     return {
         name: getattr(settings, name) for name, field in FIELDS.items() if field.metadata["saved"]
     }

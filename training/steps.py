@@ -1,4 +1,4 @@
-"""What the driver does after the reduce: the learning rate of an epoch, and the update."""
+"""The driver's part after the reduce: the learning rate of an epoch, and the update."""
 
 import functools
 import itertools
@@ -15,7 +15,7 @@ Step = Callable[[Arrays, Arrays, State, float, int], tuple[Arrays, State]]
 
 
 def driver_step(settings: Settings) -> Step:
-    """The update of an epoch. In averaging it is the mean of what the partitions learned."""
+    """The update of an epoch. In averaging it is the mean of the partitions' parameters."""
     if settings.strategy == "averaging":
         return mean_of_partitions
     return functools.partial(penalised, settings)
@@ -29,7 +29,7 @@ def penalised(
     learning_rate: float,
     epoch: int,
 ) -> tuple[Arrays, State]:
-    """The optimizer's step, on gradients to which the weight decay is added."""
+    """The optimizer's step, on gradients with weight decay."""
     gradients = with_weight_decay(gradients, parameters, settings.weight_decay)
     step = OPTIMIZERS[settings.optimizer]
     return step(parameters, gradients, state, learning_rate, epoch)
@@ -38,7 +38,7 @@ def penalised(
 def mean_of_partitions(
     parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, epoch: int
 ) -> tuple[Arrays, State]:
-    """The mean of the partitions' parameters: `gradients` are theta minus that mean."""
+    """The mean of the partitions' parameters; gradients: theta minus this mean."""
     return sgd(parameters, gradients, {}, 1.0, epoch)
 
 
@@ -55,7 +55,7 @@ def rates_of_epoch(settings: Settings, epoch: int) -> tuple[float, float]:
 
 
 def with_bold_driver(settings: Settings, history: Sequence[Epoch]) -> Settings:
-    """The settings with the learning rate that --bold-driver gives after these epochs."""
+    """The settings, with the learning rate that --bold-driver computes from these epochs."""
     if not settings.bold_driver:
         return settings
     rate = bold_driver(settings.learning_rate, [epoch.cost for epoch in history])
@@ -63,7 +63,7 @@ def with_bold_driver(settings: Settings, history: Sequence[Epoch]) -> Settings:
 
 
 def bold_driver(learning_rate: float, costs: Sequence[float]) -> float:
-    """The rate after epochs of these costs: raised by 5% after a fall, halved after a rise."""
+    """The rate after epochs with these costs: raised by 5% after a fall, halved after a rise."""
     for before, after in itertools.pairwise(costs):
         if after < before:
             learning_rate *= 1.05

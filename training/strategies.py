@@ -1,4 +1,4 @@
-"""The ways to compute an epoch.
+"""The strategies: ways to compute an epoch.
 
 Each is a function of (train_rdd, parameters, settings, epoch) that returns the sums over the
 mini-batch. The loop, the step and the checkpoints are the same for all of them.
@@ -20,11 +20,11 @@ EpochFunction = Callable[[RDD, Arrays, Settings, int], Sums]
 
 
 def epoch_function(settings: Settings, maps_epoch: EpochFunction) -> EpochFunction:
-    """The function of a run's strategy; maps_epoch is the article's chain, written out."""
+    """The function for a run's strategy; maps_epoch: the article's chain, written out."""
     if settings.strategy == "partitions":
         return partitions_epoch
     if settings.strategy == "averaging":
         return averaging_epoch
     if is_article(network_of(settings)):
         return maps_epoch
-    return chain_epoch  # the same rule, for any layers
+    return chain_epoch  # the same chain, generated from the layers

@@ -1,7 +1,7 @@
 """Sums of the partitions' tuples, reproducible to the bit.
 
-A sum of floats depends on its order. Spark's `treeReduce` adds tuples as they arrive; here they are
-added in partition order.
+A sum of floats depends on the order of its terms. Spark's `treeReduce` adds tuples as they arrive.
+The functions here add them in partition order.
 """
 
 import functools
@@ -13,7 +13,7 @@ from pyspark import RDD
 from nn_math import add
 from runtime.command_line import UserError
 
-# Up to this many tuples are added in one place, by the driver or by a task of the tree.
+# The driver, or one task of the tree, adds at most this many tuples.
 FAN_IN = 64
 Numbered = tuple[int, tuple]
 
@@ -30,7 +30,7 @@ class EmptyMiniBatch(UserError):
 
 @contextmanager
 def empty_mini_batch_is_named() -> Iterator[None]:
-    """Turn the ValueError of an RDD's `reduce` without elements into EmptyMiniBatch."""
+    """Turn the ValueError of `reduce` on an empty RDD into EmptyMiniBatch."""
     try:
         yield
     except ValueError as error:
@@ -40,9 +40,9 @@ def empty_mini_batch_is_named() -> Iterator[None]:
 
 
 def sum_in_order(numbered: RDD) -> tuple:
-    """Add (number, tuple) pairs by their numbers: in the driver, or in a tree if they are many.
+    """Add (number, tuple) pairs in the order of their numbers: in the driver, or first in a tree.
 
-    Neighbours are always added to neighbours. Raises EmptyMiniBatch if there are no pairs.
+    The tree adds neighbours to neighbours. Raises EmptyMiniBatch if there are no pairs.
     """
     while numbered.getNumPartitions() > FAN_IN:
         groups = -(-numbered.getNumPartitions() // FAN_IN)

@@ -267,8 +267,8 @@ def expected_classes(words: Sequence[str]) -> int:
 def complete(given: Mapping[str, Any]) -> Settings:
     """The settings of a run: the given values, checked; the recipe fills those absent or None.
 
-    The result holds the network as a text of its layers. Raises UserError if a name or a value is invalid, or if
-    two values contradict each other.
+    The network is written out as a text of its layers. Raises UserError if a name or a value is
+    invalid, or if two values contradict each other.
     """
     unknown = sorted(given.keys() - FIELDS.keys())
     if unknown:

@@ -477,3 +477,11 @@ def test_a_run_that_does_not_resume_is_not_kept_by_a_broken_checkpoint(run, tmp_
     (tmp_path / "checkpoint.npz").write_bytes(b"broken")
     assert run(tmp_path, "--resume", "--strategy", "partitions")[0] == 1
     assert run(tmp_path, "--strategy", "partitions")[0] == 0
+
+
+def test_a_setting_that_a_version_lacks_is_off():
+    run = {"settings": TOLD, "data": {"sha256": {"x": "1"}}, "images": 9}
+    other = {**run, "settings": {**TOLD, "slow_momentum": 0.0, "transpose": False}}
+    assert checkpoints.differences(other, run) == checkpoints.differences(run, other) == []
+    other["settings"]["slow_momentum"] = 0.5
+    assert checkpoints.differences(other, run) == ["--slow-momentum was 0.5, is None"]

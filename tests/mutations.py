@@ -75,11 +75,11 @@ TABLE = {
     ("training/partitions.py", "fit"): [
         ("return E / n, Acc / n", "return E / n, Acc"),
     ],
-    ("training/optimizers.py", "train"): [
+    ("training/optimizers.py", "optimizers"): [
         ("range(0, len(decayed), 2)", "range(0, len(decayed))"),
         ("root = (1 - BETA2**t) ** 0.5", "root = (1 - BETA2) ** 0.5"),
     ],
-    ("training/steps.py", "train"): [
+    ("training/steps.py", "optimizers"): [
         ("learning_rate *= 1.05", "learning_rate *= 1.5"),
     ],
     ("results/checkpoints.py", "checkpoints"): [

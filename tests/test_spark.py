@@ -15,6 +15,7 @@ import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyspark
@@ -275,8 +276,9 @@ def held(*settings: str, **how) -> Iterator[subprocess.Popen]:
 @on_linux
 def test_a_local_run_answers_nobody_who_lacks_its_secret(spark):
     ports = {port for _, port in listening(family(os.getpid()))}
+    ports.remove(urlsplit(spark.uiWebUrl).port)  # it speaks HTTP, and lets a stranger wait for 10 s
     found = set().union(*(answers_to_strangers(spark, port) for port in ports))
-    assert len(ports) >= 3
+    assert len(ports) >= 2
     assert found == set()
 
 

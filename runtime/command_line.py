@@ -17,7 +17,8 @@ class UserError(Exception):
 
 
 DATA_HELP = (
-    "where the images are: a folder, or a URI that Hadoop knows, with MNIST's four IDX files; "
+    "where the images are: a folder, or a URI that Hadoop knows, with IDX, CSV, Parquet or npz "
+    "files, or folders of images (see docs/data.md); "
     "`mnist` for data/mnist or a download and nothing else; `offline` for digits drawn from fonts"
 )
 

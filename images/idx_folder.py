@@ -67,10 +67,9 @@ def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str
 
 def _whole(part: str, images_place: str, labels_place: str) -> Whole:
     def count(_) -> np.ndarray:
-        with files.opened(images_place) as file:
-            images = idx_files.count_values(file, images_place, idx_files.IMAGES)
-        with files.opened(labels_place) as file:
-            labels = idx_files.read_labels(file, labels_place)
+        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
+            images = idx_files.count_values(images_file, images_place, idx_files.IMAGES)
+            labels = idx_files.read_labels(labels_file, labels_place)
         idx_files.check_pair(images, images_place, len(labels), labels_place)
         return np.bincount(labels, minlength=256)[np.newaxis]
 

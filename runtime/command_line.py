@@ -16,8 +16,9 @@ class UserError(Exception):
 
 
 DATA_HELP = (
-    "where the images are: a folder or a Hadoop URI with MNIST's four IDX files; or `mnist`: "
-    "data/mnist, downloaded if needed; or `offline`: digits drawn from fonts"
+    "where the images are: a folder or a Hadoop URI with IDX, CSV, Parquet or npz files or with "
+    "folders of images (docs/data.md); or `mnist`: data/mnist, downloaded if needed; or `offline`: "
+    "digits drawn from fonts"
 )
 
 P = ParamSpec("P")

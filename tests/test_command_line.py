@@ -95,9 +95,9 @@ def with_height(height: int):
         ("images-idx3", cut_in_half, "is cut off"),
         ("labels-idx1", cut_in_half, "is cut off"),
         ("images-idx3", lambda content: content + b"\0", "is too long"),
-        ("images-idx3", lambda content: b"", "is an empty file"),
-        ("images-idx3", lambda content: b"<html>Log in</html>", "is a web page"),
-        ("labels-idx1", lambda content: b"<html>Log in</html>", "is a web page"),
+        ("images-idx3", lambda content: b"", "but is an empty file"),
+        ("images-idx3", lambda content: b"<html>Log in</html>", "but is a web page"),
+        ("labels-idx1", lambda content: b"<html>Log in</html>", "but is a web page"),
         ("images-idx3", with_height(27), "images are 27x28; this network reads 28x28"),
     ],
 )

@@ -63,7 +63,7 @@ def in_sums_over_rows(out: str, rows: str) -> dict[str, str]:
 
 def in_the_step() -> dict[str, str]:
     """In each line of the step, W1 - rate * dW1 / n."""
-    found = {}
+    found: dict[str, str] = {}
     for place, P in enumerate(Parameters._fields):
         old, change = f"parameters[{place}]", f"rate * d{P} / n"
         found |= {

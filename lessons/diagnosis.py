@@ -71,6 +71,8 @@ class Check:
             cases = self.cases(function.__globals__)
         except KeyError as missing:
             return f"there is no {missing.args[0]} in the notebook yet; run the cells above first"
+        except (TypeError, ValueError):
+            return "the parameters in the notebook do not fit; run the cell that makes them again"
         takes, results = self.takes.split(), []
         for case in cases:
             given = copy.deepcopy(vars(case))

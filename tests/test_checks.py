@@ -751,11 +751,17 @@ def test_the_result_instead_of_the_function_is_named():
     assert check.sigmoid.answer(np.tanh) == said
 
 
-def test_a_notebook_without_parameters_is_told_so():
-    alone = {}
-    exec("def map_1(pair):\n    return pair", alone)
-    said = "there is no W1 in the notebook yet; run the cells above first"
-    assert check.map_1.answer(alone["map_1"]) == said
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({}, "there is no W1 in the notebook yet; run the cells above first"),
+        ({"W1": W1, "B1": B1, "W2": W1, "B2": B2}, "the parameters in the notebook do not fit"),
+        ({"W1": None, "B1": B1, "W2": W2, "B2": B2}, "the parameters in the notebook do not fit"),
+    ],
+)
+def test_a_notebook_without_the_parameters_is_told_so(parameters, said):
+    exec("def map_1(pair):\n    return pair", parameters)
+    assert said in check.map_1.answer(parameters["map_1"])
 
 
 def test_rounding_is_no_mistake():

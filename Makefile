@@ -6,6 +6,7 @@
 # make hadoop-demo   the same on HDFS and YARN on this machine; needs Maven (mvn)
 # make test-hadoop   the tests on HDFS, YARN and S3 (fifteen minutes); needs Maven (mvn)
 # make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
+# make plots/reference/network.html   train on MNIST, and keep the page of that run in the repository
 # make docs/arguments.md   the page of all arguments, from what --help says
 # make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu
 # make lint    check style, types, that imports run downwards, and with npm the page's JavaScript
@@ -19,8 +20,8 @@ NPX := npx
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
 
-.PHONY: modules.zip docs/arguments.md browsers run test test-all test-hadoop test-spark-3.5 cluster-demo \
-    hadoop-demo lint bench notebook clean
+.PHONY: modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all \
+    test-hadoop test-spark-3.5 cluster-demo hadoop-demo lint bench notebook clean
 
 run: .venv/program
 	@$(PYTHON_HERE) train.py --score $(ARGS)
@@ -39,6 +40,11 @@ modules.zip: .venv/program
 
 docs/arguments.md: .venv/program
 	@$(PYTHON_HERE) docs/arguments.py
+
+plots/reference/network.html: .venv/program
+	@place=$$(mktemp -d) && trap 'rm -r "$$place"' EXIT && \
+	    $(PYTHON_HERE) train.py --data mnist --score --model-dir "$$place" --plots-dir "$$place" && \
+	    cp "$$place/network.html" $@
 
 browsers:
 	@./setup.sh browsers

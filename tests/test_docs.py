@@ -1,9 +1,12 @@
 """README.md and docs/: links lead somewhere, and what they name is there under that name."""
 
 import json
+import os
 import re
 import runpy
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,7 +129,7 @@ def test_every_file_named_is_there_or_made_by_the_program(page, files, program):
 
 @pytest.mark.parametrize("module", [train, predict, data_loader, nn_math])
 def test_every_file_named_in_a_docstring_at_the_door_is_there(module, files, program):
-    names = named_files(module.__doc__) - {"my_digit.png"}  # a person's own
+    names = named_files(module.__doc__) - {"my_digit.png"}  # the user's
     assert missing(names, files, program.replace(module.__doc__, "")) == []
 
 
@@ -179,35 +182,122 @@ def test_the_page_of_arguments_is_what_the_parsers_say():
     assert (ROOT / "docs" / "arguments.md").read_text() == page, "run `make docs/arguments.md`"
 
 
+def measured(name: str) -> dict:
+    """What the last benchmark of this name saved."""
+    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())
+
+
+def scaling_table() -> Iterator[tuple]:
+    rows = measured("scaling")["rows"]
+    for ours, numpy in zip(rows[::2], rows[1::2], strict=True):
+        assert (ours["name"], numpy["name"]) == ("partitions", "plain NumPy")
+        ratio = ours["median_s"] / numpy["median_s"]
+        yield (
+            f"{ours['size']:,}",
+            f"{ours['median_s']:.3f}",
+            f"{numpy['median_s']:.3f}",
+            f"{ratio:.2f}",
+        )
+
+
+def recipes_table() -> Iterator[tuple]:
+    left_out = "momentum", "--partitions 1", "--partitions 4"
+    for row in measured("recipes")["rows"]:
+        if not any(option in row["typed"] for option in left_out):
+            accuracies = (f"{row[column]:.4f}" for column in ("median", "least", "most"))
+            yield row["typed"], str(row["epochs"]), *accuracies
+
+
+def accuracy_table() -> Iterator[tuple]:
+    for row in measured("accuracy")["rows"]:
+        to_97 = "-" if row["to_97"] is None else f"{row['to_97']:.1f}"
+        yield row["name"], f"{row['seconds']:.1f}", f"{row['accuracy']:.4f}", to_97
+
+
+def scale_table() -> Iterator[tuple]:
+    runs = [run for run in measured("scale")["runs"] if run["images"] == 120_000]
+    for partitions in dict.fromkeys(run["partitions"] for run in runs):
+        same = [run for run in runs if run["partitions"] == partitions]
+        assert [run["executors"] for run in same] == [1, 2, 4]
+        yield str(partitions), *(f"{run['seconds']:.3f}" for run in same)
+
+
+def driver_memory_table() -> Iterator[tuple]:
+    for row in measured("driver_memory")["rows"]:
+        peaks = (f"{row[column]:.0f}" for column in ("python", "java", "seconds"))
+        yield f"{row['images']:,}", f"{row['shards']:,}", *peaks
+
+
+def seeds_table() -> Iterator[tuple]:
+    least, median, most = measured("seeds")["rows"][-3:]
+    for what, column in (
+        ("cost at the end", "cost"),
+        ("training accuracy", "training"),
+        ("test accuracy", "test"),
+        ("the least of both digits' precision, recall, F1", "worst"),
+    ):
+        yield what, *(f"{row[column]:.3f}" for row in (least, median, most))
+
+
 @pytest.mark.parametrize(
-    ("results", "page"),
+    ("page", "table"),
     [
-        ("compare", "speed"),
-        ("chain", "speed"),
-        ("scaling", "speed"),
-        ("accuracy", "speed"),
-        ("recipes", "speed"),
-        ("pytorch", "speed"),
-        ("scale", "speed"),
-        ("checkpoint_cost", "failures"),
-        ("driver_memory", "data"),
+        ("speed", scaling_table),
+        ("speed", recipes_table),
+        ("speed", accuracy_table),
+        ("speed", scale_table),
+        ("data", driver_memory_table),
+        ("results", seeds_table),
     ],
 )
-def test_the_measured_tables_are_those_of_the_last_benchmarks(results, page):
-    measured = (ROOT / "benchmarks" / "results" / f"{results}.md").read_text().strip()
-    told = " ".join((ROOT / "docs" / f"{page}.md").read_text().split())
-    assert [line for line in measured.splitlines() if line not in told] == []
+def test_the_measured_tables_are_those_of_the_last_benchmarks(page, table):
+    rows = "\n".join(f"| {' | '.join(row)} |" for row in table())
+    assert f"| --- |\n{rows}\n\n" in (ROOT / "docs" / f"{page}.md").read_text() + "\n"
 
 
 def test_the_readme_tells_the_speed_that_the_last_benchmark_measured():
-    measured = json.loads((ROOT / "benchmarks" / "results" / "compare.json").read_text())
+    epochs = measured("compare")
     two, ten = (
-        {row["name"]: row["median_s"] for row in measured[f"{digits} digits"]} for digits in (2, 10)
+        {row["name"]: row["median_s"] for row in epochs[f"{digits} digits"]} for digits in (2, 10)
     )
     readme = (ROOT / "README.md").read_text()
     for way in STRATEGIES:
         (row,) = re.findall(rf"^\| `{way}` \|.*$", readme, re.MULTILINE)
         assert f" {two[way]:.3f} / {ten[way]:.3f} s " in row
-        assert (
-            way == "maps" or f" {two['maps'] / two[way]:.1f} / {ten['maps'] / ten[way]:.1f} " in row
-        )
+
+
+def test_the_readme_tells_from_what_size_spark_is_faster_than_numpy():
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    few, many = re.search("between ([0-9,]+) and ([0-9,]+) images", readme).groups()
+    times = {size: (float(spark), float(numpy)) for size, spark, numpy, _ in scaling_table()}
+    sizes = list(times)
+    assert sizes.index(many) == sizes.index(few) + 1
+    assert times[few][0] > times[few][1] and times[many][0] < times[many][1]
+    for size, (spark, numpy) in ((few, times[few]), (many, times[many])):
+        assert re.search(rf"{spark:.2f} s (against )?{numpy:.2f} s for {size}( images)?", readme)
+
+
+def test_the_readme_tells_the_accuracies_that_the_last_benchmark_measured():
+    readme = (ROOT / "README.md").read_text()
+    told = dict(re.findall(r"`(\w+)`(?: reaches)? (\d\d\.\d)%", readme))
+    told |= dict(re.findall(r"^\| `(\w+)` \|.* (\d\d\.\d)% \|$", readme, re.MULTILINE))
+    assert told.keys() == {"partitions", "averaging", "mlp", "lenet", "cnn"}
+    for row in measured("recipes")["rows"]:
+        words = row["typed"].strip("`").split()
+        if len(words) == 4:
+            assert abs(float(told[words[-1]]) - 100 * row["median"]) < 0.1
+
+
+@pytest.mark.long
+def test_the_readmes_python_runs_where_mnist_was_never_downloaded(tmp_path):
+    (code,) = re.findall(r"^```python\n(.*?)^```$", PAGES[0].read_text(), re.MULTILINE | re.DOTALL)
+    no_network = {"https_proxy": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | no_network,
+        capture_output=True,
+        text=True,
+    )
+    assert "NOT MNIST" in done.stdout, done.stderr
+    assert float(done.stdout.split()[-1]) > 0.97

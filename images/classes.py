@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from images import files
 from runtime import storage
 from runtime.command_line import UserError
 
@@ -93,5 +92,5 @@ def _some(present: Sequence[int], names: Mapping[int, str]) -> str:
 
 
 def _lines(place: str) -> list[str]:
-    text = files.content(place, MOST_BYTES).decode("utf-8-sig", errors="replace")
+    text = storage.read(place, MOST_BYTES).decode("utf-8-sig", errors="replace")
     return [line.strip() for line in text.splitlines()]

@@ -1,8 +1,6 @@
 """Files of others: opened only where they are files, and told by what they hold."""
 
 import io
-import os
-import stat
 from collections.abc import Sequence
 from typing import BinaryIO
 
@@ -54,33 +52,10 @@ def kind_of(head: bytes, inside: str = "") -> str:
 
 
 def opened(place: str) -> BinaryIO:
-    """A file, open for reading. Raises UserError for a pipe, a device or what is not there.
-
-    Without the check, a pipe would be waited for, and a device could be read without an end.
-    """
+    """A file, open for reading. Raises UserError for a pipe, a device or a missing file."""
     if storage.is_uri(place):
-        check_size(place, MOST_AT_A_URI)
-        return io.BytesIO(storage.read(place))
-    try:
-        if not stat.S_ISREG(os.stat(place).st_mode):
-            raise UserError(f"{place}: a folder, a pipe or a device instead of a file")
-        return open(place, "rb")
-    except OSError as error:
-        raise UserError(f"cannot read {place}: {error.strerror or error}") from None
-
-
-def check_size(place: str, most: int) -> None:
-    """Raise UserError if a file has more than so many bytes."""
-    size = storage.size(place)
-    if size > most:
-        raise UserError(f"{place}: {size:,} bytes; at most {most:,} are read")
-
-
-def content(place: str, most: int) -> bytes:
-    """What a file of at most so many bytes holds. Raises UserError."""
-    with opened(place) as file:
-        check_size(place, most)
-        return file.read(most)
+        return io.BytesIO(storage.read(place, MOST_AT_A_URI))
+    return storage.open_regular(place)
 
 
 def kind_at(place: str) -> str:

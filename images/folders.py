@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from pyspark import RDD, SparkContext
 
-from images import files, found
+from images import found
 from images.classes import check_names
 from images.found import Found, Spread
 from images.spread import decode, read_rows
@@ -98,7 +98,7 @@ def _contents(
     def read_own(partition: int) -> Iterator[tuple[str, bytes, int]]:
         own = slice(size * partition // partitions, size * (partition + 1) // partitions)
         for name, label in shipped.value[own]:
-            content = files.content(os.path.join(absolute, name), MOST_BYTES)
+            content = storage.read(os.path.join(absolute, name), MOST_BYTES)
             yield os.path.join(place, name), content, label
 
     return spark.parallelize(range(partitions), partitions).flatMap(read_own)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from pyspark import RDD, SparkContext
 
-from images import files, idx_files
+from images import idx_files
 from images.blocks import Block, select_digits, split_into_blocks
 from images.spread import Receipt, keep, raise_first
 from runtime import storage
@@ -177,7 +177,7 @@ def _files(
     def read_own(partition: int) -> Iterator[File]:
         for key, name in shipped.value.items():
             if key[0] * partitions // shards == partition:
-                content = files.content(os.path.join(absolute, name), MOST_BYTES)
+                content = storage.read(os.path.join(absolute, name), MOST_BYTES)
                 yield key, (storage.join(folder, name), content)
 
     return spark.parallelize(range(partitions), partitions).flatMap(read_own)

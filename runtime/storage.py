@@ -93,24 +93,28 @@ def read(place: str, most: int = MOST_BYTES) -> bytes:
 
     Raises UserError if it is missing, larger, no regular file, or cannot be read.
     """
-    with _told_plainly("cannot read", place):
-        if is_uri(place):
-            path, system = _hadoop(place)
-            _check_size(place, system.getFileStatus(path).getLen(), most)
-            stream = system.open(path)
-            try:
-                return bytes(_spark()._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
-            finally:
-                stream.close()
+    if not is_uri(place):
         with open_regular(place) as file:
             _check_size(place, os.fstat(file.fileno()).st_size, most)
             return file.read(most)
+    with _told_plainly("cannot read", place):
+        path, system = _hadoop(place)
+        _check_size(place, system.getFileStatus(path).getLen(), most)
+        stream = system.open(path)
+        try:
+            return bytes(_spark()._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+        finally:
+            stream.close()
 
 
-def open_regular(place: str | os.PathLike[str]) -> BinaryIO:
-    """A local file, opened to read. Raises UserError if it is a pipe, a device or a folder."""
-    # Without O_NONBLOCK, to open a pipe waits for its writer.
-    descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
+def open_regular(place: str) -> BinaryIO:
+    """A local file, open for reading. Raises UserError for a pipe, a device or a folder.
+
+    Reading a pipe could wait for ever, and reading a device has no end.
+    """
+    with _told_plainly("cannot read", place):
+        # Without O_NONBLOCK, to open a pipe waits for its writer.
+        descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):
         os.close(descriptor)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import every_strategy
 import pytest
-from from_outside import answers_to_strangers, family, listening, marked, wait_until
+from from_outside import all_answers_to_strangers, family, listening, marked, wait_until
 from on_a_cluster import Submitted, Training, words_of
 
 import data_loader
@@ -201,7 +201,7 @@ def test_a_cluster_answers_nobody_who_lacks_its_secret_and_shows_it_to_nobody(
         pids = set().union(*(family(process.pid) for process in servers))
         found = listening(pids)
         ports = {port for _, port in found}
-        spoken = set().union(*(answers_to_strangers(spark, port) for port in ports))
+        spoken = all_answers_to_strangers(spark, ports)
         commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
         (executor, *_) = (pid for pid in pids if is_executor(pid))
         # Only its owner reads that.

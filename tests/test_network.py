@@ -278,6 +278,12 @@ def test_of_equal_ones_in_a_window_the_first_alone_gets_the_gradient(level):
     assert np.count_nonzero(before) == delta.size
 
 
+def test_nothing_goes_back_through_a_relu_at_0():
+    kept, value = Relu().forward(np.array([[-1.0, 0.0, 2.0]]), (), None)
+    assert value.tolist() == [[0, 0, 2]]
+    assert Relu().input_delta(kept, np.array([[3.0, 4.0, 5.0]]), ()).tolist() == [[0, 0, 5]]
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.9])
 def test_dropout_keeps_the_mean_and_has_one_mask_for_both_ways(rate, dtype):

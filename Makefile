@@ -1,34 +1,42 @@
-# make run     train on MNIST, then score the test set       make run ARGS="--epochs 5"
-# make test    run the tests (ten minutes)
-# make test-all   also those that take longer: a cluster, failures, 10,000 broken files (half an hour)
-# make test-spark-3.5   the tests of `make test` on Spark 3.5, in a .venv of its own
-# make cluster-demo   train and score on a master and two workers on this machine
-# make hadoop-demo   the same on HDFS and YARN on this machine; needs Maven (mvn)
-# make test-hadoop   the tests on HDFS, YARN and S3 (fifteen minutes); needs Maven (mvn)
-# make modules.zip   the program in one file, for a driver in cluster mode (--py-files)
-# make docs/arguments.md   the page of all arguments, from what --help says
-# make browsers   install Chromium and Firefox for the tests of the page, as root on Debian and Ubuntu
-# make lint    check style, types, that imports run downwards, and with npm the page's JavaScript
-# make bench   compare speeds, and measure what checkpoints and shards cost (over an hour); fetches
-#              PyTorch into a .venv of its own, with 5 GB of CUDA that it brings and we do not use
-# make notebook   open walkthrough.ipynb
-# Each of them first sets up what is missing (see setup.sh).
+# make run            train on MNIST, then score the test set       make run ARGS="--epochs 5"
+# make test           run the tests that a change needs (2 minutes)
+# make test-all       all tests but those on Hadoop: clusters, failures, browsers (10 minutes)
+# make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
+# make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
+# make mutations      break the program in 30 places; `make test` has to notice (30 minutes)
+# make lint           check style, types and imports, and with npm the page's JavaScript
+# make cluster-demo   train and score on a Spark cluster of two executors on this machine
+# make hadoop-demo    the same on HDFS and YARN on this machine; needs Maven (mvn)
+# make modules.zip    the program in one file, for a driver in cluster mode (--py-files)
+# make docs/arguments.md   write the page of all arguments, from what --help says
+# make browsers       install Chromium and Firefox for the tests of the page (Debian, as root)
+# make bench          compare speeds (over an hour); fetches PyTorch into a .venv of its own
+# make notebook       open the course, lessons/
+# make clean          delete what these commands made: environments, model, figures
+#
+# Each first sets up what is missing (setup.sh). ARGS passes more arguments on.
 
 PYTHON_HERE := .venv/bin/python
 NPX := npx
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
 
-.PHONY: modules.zip docs/arguments.md browsers run test test-all test-hadoop test-spark-3.5 cluster-demo \
-    hadoop-demo lint bench notebook clean
+.PHONY: help modules.zip docs/arguments.md browsers run test test-all test-hadoop test-spark-3.5 mutations \
+    cluster-demo hadoop-demo lint bench notebook clean
+
+# The first target: what `make` alone does.
+help:
+	@sed -n '/^#/!q; s/^# \{0,1\}//p' Makefile
 
 run: .venv/program
 	@$(PYTHON_HERE) train.py --score $(ARGS)
 
 test: .venv/tests
+	@echo "2 minutes; \`make test-all\` runs the rest"
 	$(PYTHON_HERE) -m pytest -q $(ARGS)
 
 test-all: .venv/tests browsers
+	@echo "10 minutes; \`make test-hadoop\` runs those on Hadoop"
 	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) -m pytest -q -m "not hadoop" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
@@ -43,14 +51,22 @@ docs/arguments.md: .venv/program
 browsers:
 	@./setup.sh browsers
 
+# In the place of local-cluster stands your own master's URL, such as spark://HOST:7077.
 cluster-demo: .venv/program
-	@$(PYTHON_HERE) -m cluster.demo $(ARGS)
+	@mkdir -p cluster-demo
+	SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON="$$PWD/$(PYTHON_HERE)" \
+	    $(dir $(PYTHON_HERE))spark-submit --master "local-cluster[2,1,1024]" train.py --score \
+	    --model-dir cluster-demo/model --plots-dir cluster-demo/plots $(ARGS) 2> cluster-demo/spark.log
 
 hadoop-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)
 
 test-hadoop: .venv/tests
+	@echo "8 minutes"
 	$(PYTHON_HERE) -m pytest -q -m hadoop $(ARGS)
+
+mutations: .venv/tests
+	$(PYTHON_HERE) tests/mutations.py $(ARGS)
 
 lint: .venv/tests
 	$(PYTHON_HERE) -m ruff check .
@@ -61,7 +77,7 @@ lint: .venv/tests
 	    $(NPX) --yes @biomejs/biome@2.6.8 lint --error-on-warnings pictures/page/*.js pictures/page/*.css; \
 	elif [ -n "$$CI" ]; then echo "no $(NPX): it has to check pictures/page"; exit 1; \
 	else echo "no $(NPX) here: the page's JavaScript is not checked"; fi
-	@large=$$(git ls-files -z -- . $(LARGE:%=':!%') | xargs -0r sh -c 'find "$$@" -size +600000c' sh); \
+	@large=$$(git ls-files -z -- . $(LARGE:%=':!%') 2>/dev/null | xargs -0r sh -c 'find "$$@" -size +600000c' sh); \
 	if [ -n "$$large" ]; then echo "larger than 600 KB: $$large; make it smaller, or name it in" \
 	    "LARGE in the Makefile"; exit 1; fi
 
@@ -77,7 +93,8 @@ bench: .venv/program .venv-bench/bench
 	.venv-bench/bin/python benchmarks/pytorch.py
 
 notebook: .venv/tests
-	$(PYTHON_HERE) -m notebook walkthrough.ipynb
+	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \
+	    --JupyterNotebookApp.default_url=/notebooks/lessons/1_images_as_an_rdd.ipynb
 
 .venv/program: requirements.txt setup.sh
 	./setup.sh requirements.txt

@@ -18,16 +18,17 @@ from typing import NamedTuple
 import numpy as np
 from pyspark import RDD, SparkContext
 
-from images import idx_files, shards, sources
+from images import classes, commands, sources
 from images.blocks import Block, as_rows, select_digits, split_into_blocks
-from images.sources import IDX_NAMES, find_data, read_part
+from images.found import Spread
+from images.sources import find_data, read_part
 from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
     Parser,
     UserError,
-    counted,
     exit_status,
+    nonempty,
     say,
     whole_number,
 )
@@ -53,33 +54,51 @@ def load(
     digits: Sequence[int],
     partitions: int | None = None,
     in_partition: tuple[int, int] = (1500, 3000),
+    transpose: bool | None = None,
 ) -> Split:
     """One part ("train" or "test") of the data at a place, as blocks that Spark keeps in memory.
 
-    It holds only images of `digits`; a label is the position of its digit there. partitions: how
-    many; if None, each gets from in_partition[0] to in_partition[1] images. Raises UserError if a
-    file is missing or broken, or if a digit does not occur.
+    It holds only images of `digits`, any labels; in a block, a label is the position of its digit
+    there. partitions: how many; if None, each gets from in_partition[0] to in_partition[1] images.
+    transpose: whether to set images upright that lie on their side; if None, EMNIST's are. Raises
+    UserError if a file is missing or broken, or if a digit does not occur.
     """
-    classes = sources.names_of(place, digits)
-    found = sources.find_shards(place, part)
-    if found:
-        name, unit = place, "shards"
-        counts = shards.count_digits(spark, place, IDX_NAMES[part], found)
-    else:
-        images, labels, sha256 = read_part(place, part, digits)
-        name, unit = sources.name_of(place, sha256), "images"
-        counts = np.bincount(labels, minlength=10)[np.newaxis]
-    sources.check_counts(counts.sum(axis=0), digits, f"the {part} set of {name}")
+    found = sources.find(place, part)
+    names = classes.names_for(digits, found.names, place)
+    transposed = found.transposed if transpose is None else transpose
+    counts = found.count(spark)
+    check_counts(counts.sum(axis=0), digits, f"the {part} set of {place}")
     size = int(counts[:, list(digits)].sum())
-    most = len(counts) if found else size
+    most, unit = size, "images"
+    if isinstance(found, Spread) and found.unit != unit:
+        most, unit = len(counts), found.unit
     if partitions is not None and partitions > most:
         raise UserError(f"--partitions {partitions}: the {part} set has only {most} {unit}")
     partitions = partitions or min(most, default_partitions(size, *in_partition))
-    if found:
-        blocks, sha256 = shards.read(spark, place, IDX_NAMES[part], found, digits, partitions)
+    if isinstance(found, Spread):
+        blocks, sha256 = found.blocks(spark, digits, partitions, transposed)
     else:
-        blocks = distribute(spark, *select_digits(images, labels, digits), partitions)
-    return Split(blocks, size, tuple(digits), name, place, sha256, classes)
+        images, labels, sha256 = read_part(place, part, digits)
+        blocks = distribute(spark, *select_digits(images, labels, digits, transposed), partitions)
+    name = sources.name_of(place, sha256)
+    return Split(blocks, size, tuple(digits), name, place, sha256, names)
+
+
+def find_labels(spark: SparkContext, place: str, part: str, words: Sequence[str]) -> list[int]:
+    """The labels that words mean in the data at a place: labels, names of classes, or `all`."""
+    found = sources.find(place, part)
+    present = np.flatnonzero(found.count(spark).sum(axis=0)).tolist()
+    return classes.choose_labels(words, present, found.names, place)
+
+
+def check_counts(counts: np.ndarray, digits: Sequence[int], where: str) -> None:
+    """Raise UserError if a digit does not occur; counts (256,) are those of the labels."""
+    for digit in digits:
+        if counts[digit] == 0:
+            present = ", ".join(map(str, np.flatnonzero(counts)))
+            raise UserError(
+                f"digit {digit} does not occur in {where}, only {present}; see --digits"
+            )
 
 
 def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, partitions: int) -> RDD:
@@ -119,42 +138,43 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
 
 def arguments() -> argparse.ArgumentParser:
     """The command line."""
-    parser = Parser(prog="data_loader.py", description="Prepare a data folder for training.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser = Parser(prog="data_loader.py", description="Prepare a data set, or look at one.")
+    command = parser.add_subparsers(required=True, metavar="COMMAND", dest="command")
     about = "split the training set into files that the executors read, and copy the test set"
-    shard = commands.add_parser("shard", help=about, description=f"Shards: {about}.")
-    option = shard.add_argument
-    option("source", metavar="SRC", help=DATA_HELP)
-    option("target", metavar="DST", help="a folder or a URI of one, without a data set in it")
+    shard = command.add_parser("shard", help=about, description=f"Shards: {about}.")
+    shard.add_argument("source", type=nonempty, metavar="SRC", help=DATA_HELP)
+    target = "a folder or a URI of one, without a data set in it"
+    shard.add_argument("target", type=nonempty, metavar="DST", help=target)
     split = "how many pairs of files to split the training set into"
-    option("--shards", type=whole_number(1, 100_000), default=64, help=split)
+    shard.add_argument("--shards", type=whole_number(1, 100_000), default=64, help=split)
+    about = "say what a data set holds, and draw ten images of each class"
+    look = command.add_parser("look", help=about, description=f"Look: {about}.")
+    look.add_argument("source", type=nonempty, metavar="PLACE", help=DATA_HELP)
+    look.add_argument(
+        "--plots-dir", type=nonempty, default="plots", help="folder or URI for data.png"
+    )
+    for one in (shard, look):
+        upright = "set images upright that lie on their side; EMNIST's always are"
+        one.add_argument("--transpose", action="store_const", const=True, help=upright)
     return parser
 
 
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
-    """Shard a data set as the arguments say; returns 0."""
+    """Shard a data set, or look at one, as the arguments say; returns 0."""
     options = arguments().parse_args(argv)
-    source, target = find_data(options.source), options.target
+    source = find_data(options.source, "SRC" if options.command == "shard" else "PLACE")
+    target = options.target if options.command == "shard" else options.plots_dir
     with contextlib.ExitStack() as running:
-        if storage.is_uri(source) or storage.is_uri(target):
-            running.enter_context(spark_context("shard"))
-        whole = [name for names in IDX_NAMES.values() for name in names]
-        if any(name.startswith(tuple(whole)) for name in storage.names(target)):
-            raise UserError(f"{target}: holds files of a data set already; name an empty folder")
-        classes = sources.read_classes(source)
-        images, labels, _ = read_part(source, "train")
-        if options.shards > len(images):
-            raise UserError(
-                f"--shards {options.shards}: there are only {len(images)} training images"
-            )
-        for name, values in zip(IDX_NAMES["test"], read_part(source, "test")[:2], strict=True):
-            storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
-        if classes:
-            storage.write(storage.join(target, sources.CLASSES), "\n".join(classes).encode())
-        shards.write(target, IDX_NAMES["train"], images, labels, options.shards)
-    size = f"{counted(len(images), 'training image')} in {counted(options.shards, 'shard')}"
-    say(f"wrote {target}: {size}, the test set")
+        uris = storage.is_uri(source) or storage.is_uri(target)
+        spark = running.enter_context(spark_context(options.command)) if uris else None
+        parts = commands.parts_of(source)
+        if spark is None and any(isinstance(found, Spread) for found in parts.values()):
+            spark = running.enter_context(spark_context(options.command))
+        if options.command == "look":
+            say(commands.look(spark, parts, target, options.transpose))
+        else:
+            say(commands.shard(spark, parts, target, options.shards, options.transpose))
     return 0
 
 

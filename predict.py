@@ -22,7 +22,7 @@ from results import checkpoints, labels, model_files
 from results.model_files import Trained
 from results.scores import metrics, metrics_table
 from runtime import storage
-from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, say
+from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, nonempty, say
 
 if TYPE_CHECKING:  # image files are labelled without Spark
     from pyspark import RDD, SparkContext
@@ -85,10 +85,14 @@ def score_test_set(
     import data_loader
     from pictures import report
 
-    trained, place = load_model(model_dir)
+    trained, of_training = load_model(model_dir)
     storage.check_writable(model_dir, plots_dir)
-    place = data_loader.find_data(data or place)
-    split = data_loader.load(spark, place, "test", trained.digits)
+    if data is None:
+        data = followed(of_training, model_dir)
+    settings = model_files.load_settings(model_dir)["settings"]
+    transpose = settings.get("transpose") or None
+    place = data_loader.find_data(data)
+    split = data_loader.load(spark, place, "test", trained.digits, transpose=transpose)
     say(f"scoring {split.size:,} test images")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     counts, confusion = score(test_rdd, trained)
@@ -97,16 +101,27 @@ def score_test_set(
     saved = model_files.save_metrics(model_dir, about, split.place)
     say(f"{split.name}: {split.size:,} test images")
     say(metrics_table(scores, shutil.get_terminal_size().columns))
-    settings = None
-    if with_page:
-        settings = model_files.load_settings(model_dir)["settings"]
-        trained = trained._replace(history=model_files.load_history(model_dir))
-    why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, settings)
+    trained = trained._replace(history=model_files.load_history(model_dir))
+    about_page = settings if with_page else None
+    why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, about_page)
     say(f"saved {saved} and {plots_dir}")
     if why_no_page is not None:
         say(f"no page of the network: {why_no_page}")
     elif with_page:
         say(f"open {storage.join(plots_dir, report.PAGE)} in a browser to look inside the network")
+
+
+def followed(of_training: str, model_dir: str) -> str:
+    """The place of a model's training data, unless reading it would connect to another system.
+
+    The model may come from other people. Raises UserError with what to type.
+    """
+    if storage.is_remote(of_training) and not storage.is_remote(model_dir):
+        raise UserError(
+            f"this model was trained on {of_training}; to read the test set there, give --data "
+            f"{of_training}, or name another folder"
+        )
+    return of_training
 
 
 def label_images(options: argparse.Namespace) -> int:
@@ -167,11 +182,12 @@ def arguments() -> argparse.ArgumentParser:
     option = parser.add_argument
     images = "image files to label, one digit in each; without them, score the test set"
     option("images", nargs="*", metavar="IMAGE", help=images)
-    trained = " (default: as in the training)"
-    option("--data", metavar="PLACE", help=DATA_HELP + trained)
+    trained = " (default: the data of the training)"
+    option("--data", type=nonempty, metavar="PLACE", help=DATA_HELP + trained)
     model = "folder or URI with the trained model"
-    option("--model-dir", default="model", metavar="PLACE", help=model)
-    option("--plots-dir", default="plots", metavar="PLACE", help="folder or URI for the figures")
+    option("--model-dir", type=nonempty, default="model", metavar="PLACE", help=model)
+    plots = "folder or URI for the figures"
+    option("--plots-dir", type=nonempty, default="plots", metavar="PLACE", help=plots)
     option("--no-page", action="store_true", help="do not write the page network.html")
     option("--json", action="store_true", help="print one JSON object per line, for each IMAGE")
     show = "draw the network's input for each IMAGE into inputs.png in --plots-dir"

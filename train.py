@@ -22,7 +22,7 @@ from network.sequential import Network
 from results.checkpoints import Progress, Saver
 from results.model_files import Epoch, Trained
 from runtime.command_line import exit_status, say
-from runtime.spark import broadcast
+from runtime.spark import broadcast, ended_by_ctrl_c
 from training import progress, run, steps, strategies, verdict
 from training.data import hold_out, training_rdd, with_validation
 from training.settings import Settings, complete, from_command_line, network_of
@@ -79,7 +79,7 @@ def run_epochs(
     compute = strategies.epoch_function(settings, maps_epoch)
     step = steps.driver_step(settings)
     done = start
-    with progress.bar(start, settings) as show, np.errstate(all="ignore"):
+    with progress.bar(start, settings) as show, np.errstate(all="ignore"), ended_by_ctrl_c():
         try:
             while not progress.is_finished(done.history, settings):
                 began, epoch = time.perf_counter(), len(done.history) + 1
@@ -101,7 +101,7 @@ def run_epochs(
                 if saver is not None:
                     saver.epoch_ended(done)
                 show(line)
-        except (KeyboardInterrupt, BrokenPipeError):
+        except BrokenPipeError:
             pass  # the last whole epoch is the result
     return done
 
@@ -141,18 +141,19 @@ def fit(network: str | Network, split: Split, **options) -> Trained:
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
     """Train as the arguments say. Returns 0, or 130 if Ctrl-C ended the run early."""
-    settings = from_command_line(argv)
+    settings, given = from_command_line(argv)
     if settings.explain:
         say(table(network_of(settings), settings.dtype))
         return 0
-    with run.prepared(settings) as prepared:
+    with run.prepared(settings, given) as prepared:
         settings = prepared.settings
         trained = train_network(prepared.split, settings, prepared.start, prepared.saver)
         finished = run.save(prepared, trained)
         if not finished:
             return 130
         if settings.score:  # Spark is running already
-            predict.score_test_set(prepared.spark, settings.model_dir, settings.plots_dir)
+            place = prepared.split.place
+            predict.score_test_set(prepared.spark, settings.model_dir, settings.plots_dir, place)
     return 0
 
 

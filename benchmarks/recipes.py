@@ -64,7 +64,7 @@ def main() -> None:
                 if name in measured:
                     rows.append(measured[name])
                 continue
-            settings = from_command_line(typed.split())
+            settings = from_command_line(typed.split())[0]
             in_partition = train.STRATEGIES[settings.strategy].in_partition
             split = data_loader.load(
                 spark, place, "train", settings.digits, settings.partitions, in_partition

@@ -24,8 +24,10 @@ from runtime import java, modules
 from runtime.command_line import UserError
 
 KEPT = PROJECT / ".hadoop"
-# What a container's Python has to have: numpy everywhere, the others where the driver runs.
-PACKAGES = ("numpy", "matplotlib", "pillow", "tqdm")
+# What a container's Python has to have: numpy everywhere, the others where the driver runs. PySpark
+# comes with the cluster.
+REQUIREMENTS = (PROJECT / "requirements.txt").read_text()
+PACKAGES = re.findall(r"^(?!pyspark)[\w-]+", REQUIREMENTS, re.MULTILINE)
 # Each server's class, and what its log says once it serves.
 SERVERS = {
     "name-node": ("hdfs.server.namenode.NameNode", "NameNode RPC up at"),

@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import data_loader
 import predict
-from cluster import demo, hadoop_demo
+from cluster import hadoop_demo
 from runtime.command_line import help_text
 from training import settings
 
@@ -19,7 +19,7 @@ OPENING = "# All arguments\n\n`make docs/arguments.md` writes this page from wha
 
 def page() -> str:
     """The whole page."""
-    parsers = [script.arguments() for script in (settings, predict, data_loader, demo, hadoop_demo)]
+    parsers = [script.arguments() for script in (settings, predict, data_loader, hadoop_demo)]
     return "\n".join([OPENING, *(line for parser in parsers for line in section(parser)), ""])
 
 

@@ -1,4 +1,5 @@
-"""Where images come from: IDX files, shards, the download, offline digits, a person's own.
+"""Where images come from: data sets in the layouts that people have, the download, drawn digits,
+your own image files.
 
-What comes out of each room is uint8: images (n, 784), labels (n,).
+All give uint8: images (n, 784), labels (n,).
 """

@@ -43,12 +43,20 @@ def shifted(images: np.ndarray, chance: np.random.Generator, most: int) -> np.nd
     return moved.reshape(images.shape)
 
 
-def select_digits(images: np.ndarray, labels: np.ndarray, digits: Sequence[int]) -> Block:
-    """The images of some digits, and for each the position of its digit in `digits`."""
+def select_digits(
+    images: np.ndarray, labels: np.ndarray, digits: Sequence[int], transposed: bool = False
+) -> Block:
+    """The images of some labels, and for each image the position of its label in `digits`.
+
+    transposed: the images lie on their side, as EMNIST's do, and are set upright.
+    """
     chosen = np.isin(labels, digits)
-    position = np.zeros(10, np.uint8)
+    position = np.zeros(256, np.uint8)
     position[list(digits)] = range(len(digits))
-    return images[chosen], position[labels[chosen]]
+    images = images[chosen]
+    if transposed:
+        images = images.reshape(-1, SIDE, SIDE).swapaxes(1, 2).reshape(images.shape)
+    return images, position[labels[chosen]]
 
 
 def split_into_blocks(images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 import io
 import os
 import stat
+from collections.abc import Sequence
 from typing import BinaryIO
 
 from runtime import storage
@@ -78,16 +79,25 @@ def check_size(place: str, most: int) -> None:
 def content(place: str, most: int) -> bytes:
     """What a file of at most so many bytes holds. Raises UserError."""
     with opened(place) as file:
-        found = file.read(most + 1)
-    if len(found) > most:
-        raise UserError(f"{place}: more than {most:,} bytes")
-    return found
+        check_size(place, most)
+        return file.read(most)
 
 
 def kind_at(place: str) -> str:
     """What lies at a place, in words as `kind_of` gives."""
+    if not storage.is_file(place):
+        return "a folder"
     try:
         with opened(place) as file:
             return kind_of(file.read(512))
     except UserError:
-        return "a folder, or no file that can be read"
+        return "not a file that can be read"
+
+
+def told(folder: str, names: Sequence[str]) -> str:
+    """What some names in a folder are, the first four of them, for an error message."""
+    if not names:
+        return "it is empty"
+    kinds = [f"{name} ({kind_at(storage.join(folder, name))})" for name in names[:4]]
+    more = [f"{len(names) - 4} more"] if len(names) > 4 else []
+    return f"it holds {', '.join(kinds + more)}"

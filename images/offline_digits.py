@@ -13,13 +13,12 @@ product or a sum of many floats depends on the processor.
 """
 
 import functools
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from scipy.ndimage import distance_transform_edt
 
 NAME = "offline digits (not MNIST)"
 
@@ -49,7 +48,9 @@ def glyph(face: str, digit: int) -> np.ndarray:
 
     Returns (GRID, GRID) bool.
     """
-    path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"{face}.ttf")
+    package = importlib.util.find_spec("matplotlib")  # to import it would read the user's settings
+    assert package is not None and package.origin is not None
+    path = Path(package.origin).with_name("mpl-data") / "fonts" / "ttf" / f"{face}.ttf"
     font = ImageFont.truetype(str(path), size=200, layout_engine=ImageFont.Layout.BASIC)
     sheet = Image.new("L", (400, 400))
     ImageDraw.Draw(sheet).text((100, 100), str(digit), fill=255, font=font)
@@ -71,6 +72,8 @@ def signed_distance(ink: np.ndarray) -> np.ndarray:
 
     scipy takes the square root of whole numbers here, which is exact to the last bit everywhere.
     """
+    from scipy.ndimage import distance_transform_edt  # here: it takes time, and few runs draw
+
     inside, outside = (distance_transform_edt(where).astype(np.float32) for where in (ink, ~ink))
     # The edge runs half-way between a point of ink and its neighbour: half a step off either way.
     return (inside - outside + 0.5 - ink) / FINE

@@ -19,15 +19,18 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from scipy import ndimage
 
+from images.decode import FORMATS
 from runtime.command_line import UserError
 
 SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit just fits
 WORKING_SIDE = 256  # pixels; a larger image is shrunk to it, which averages noise away too
 SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that runs a program
+# A file with more is refused, once its decoder has shrunk it, which only those of JPEG can.
+MOST_PIXELS, LONGEST_SIDE = 90_000_000, 65_535
+DECODED_SIDE = 2048  # pixels; a larger image is shrunk to about it before anything else
 # HEIC and AVIF files begin with four bytes of length, then one of these.
 PHONE_FORMATS = [b"ftyp" + kind for kind in (b"heic", b"heix", b"mif1", b"avif", b"avis", b"hevc")]
 LEAST_CONTRAST = 16  # levels of 255 between ink and background
@@ -107,15 +110,9 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
     if not os.path.isfile(path):
         raise UserError(f"{path}: a folder or a device; name an image file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # harmless flaws of a file
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as file:
-                file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
-                image = ImageOps.exif_transpose(with_eight_bits(file)).convert("RGBA")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million pixels"
-        raise UserError(f"{path}: larger than {limit}; cut the digit out or shrink it") from None
+        image = upright(path)
+    except UserError:
+        raise
     except PermissionError:
         raise UserError(f"{path}: no permission to read it") from None
     except Exception:  # a decoder may raise anything at a broken file
@@ -128,11 +125,49 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
     return on_plain_ground(np.asarray(image, np.float64))
 
 
+def upright(path: str | os.PathLike) -> Image.Image:
+    """An image file in red, green, blue and opacity, turned as its camera says.
+
+    Raises UserError where it is too large; otherwise whatever the decoder raises.
+    """
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # it knows nothing of draft()
+    try:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as file:
+            warnings.simplefilter("ignore")  # harmless flaws of a file
+            file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
+            if file.width * file.height > MOST_PIXELS or max(file.size) > LONGEST_SIDE:
+                pixels = f"{MOST_PIXELS // 10**6} million pixels or {LONGEST_SIDE:,} a side"
+                raise UserError(f"{path}: larger than {pixels}; cut the digit out or shrink it")
+            image = with_eight_bits(file)
+            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+                image = ImageOps.exif_transpose(image)
+            return shrunk(image).convert("RGBA")
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def shrunk(image: Image.Image) -> Image.Image:
+    """The image, or where it is much larger than DECODED_SIDE, one of means of its pixels."""
+    factor = max(image.size) // DECODED_SIDE
+    if factor < 2:
+        return image
+    if image.mode in ("1", "P"):  # whose numbers have no means
+        image = image.convert("RGBA")
+    small = image.reduce(factor)
+    small.info = image.info
+    return small
+
+
 def with_eight_bits(image: Image.Image) -> Image.Image:
     """The image; grey of 16 or 32 bits is scaled to 0 to 255, its darkest to its lightest level."""
     if image.mode[0] not in "IF":
         return image
-    levels = np.nan_to_num(np.asarray(image, np.float64))
+    step = max(1, max(image.size) // DECODED_SIDE)
+    sides = [max(1, side // step) for side in image.size]
+    few = image.resize(sides, Image.Resampling.NEAREST)
+    levels = np.asarray(few, np.float64).copy()
+    finite = np.isfinite(levels)
+    levels[~finite] = np.median(levels[finite]) if finite.any() else 0
     levels -= levels.min()
     return Image.fromarray((levels * (255 / max(levels.max(), 1e-9))).astype(np.uint8))
 

@@ -4,7 +4,7 @@ Shards are numbered pairs of IDX files, from 00000 on without gaps, gzipped or n
 
     train-images-idx3-ubyte-00017.gz        train-labels-idx1-ubyte-00017.gz
 
-Neither pixels nor labels pass through the driver. It sees the files' names, how often each digit
+Neither pixels nor labels pass through the driver. It sees the files' names, how often each label
 occurs in a shard, and hashes.
 """
 
@@ -13,27 +13,20 @@ import itertools
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from pyspark import RDD, SparkContext, StorageLevel
+from pyspark import RDD, SparkContext
 
-from images import idx_files
+from images import files, idx_files
 from images.blocks import Block, select_digits, split_into_blocks
+from images.spread import Receipt, keep, raise_first
 from runtime import storage
 from runtime.command_line import UserError
 
+MOST_BYTES = 2**30  # in a file of a shard
 IMAGES, LABELS = 0, 1  # which of its shard's two files a file is
 Key = tuple[int, int]  # (shard, IMAGES or LABELS)
 File = tuple[Key, tuple[str, bytes]]  # with its place and its content
-
-
-class Receipt(NamedTuple):
-    """What the driver learns of a shard that was read: its files' SHA-256, or what is wrong."""
-
-    shard: int
-    sha256: tuple[str, str]
-    error: str = ""
 
 
 def find(folder: str, names: tuple[str, str]) -> dict[Key, str]:
@@ -61,20 +54,20 @@ def find(folder: str, names: tuple[str, str]) -> dict[Key, str]:
 def count_digits(
     spark: SparkContext, folder: str, names: tuple[str, str], found: dict[Key, str]
 ) -> np.ndarray:
-    """How often each digit occurs in each shard, (shards, 10). Raises UserError."""
+    """How often each label occurs in each shard, (shards, 256). Raises UserError."""
 
     def count_in(file: File) -> str | list[int]:
         try:
             _, (name, content) = file
             labels = idx_files.read_labels(content, name)
-            return np.bincount(labels, minlength=10).tolist()
+            return np.bincount(labels, minlength=256).tolist()
         except UserError as error:
             return str(error)
 
     labels = {key: name for key, name in found.items() if key[1] == LABELS}
     tasks = min(len(labels), spark.defaultParallelism)
     counts = _files(spark, folder, names, labels, tasks).map(count_in).collect()
-    _raise_first([said for said in counts if isinstance(said, str)])
+    raise_first([said for said in counts if isinstance(said, str)])
     return np.array(counts)
 
 
@@ -85,6 +78,7 @@ def read(
     found: dict[Key, str],
     digits: Sequence[int],
     partitions: int,
+    transposed: bool = False,
 ) -> tuple[RDD, dict[str, str]]:
     """The blocks of all shards, kept by Spark, and the hashes of the images and of the labels.
 
@@ -92,40 +86,54 @@ def read(
     `sha256sum` prints of the unpacked shards. Raises UserError if a shard is broken.
     """
 
-    def read_partition(files: Iterable[File]) -> Iterator[tuple[Receipt, Block | None]]:
-        for shard, both in itertools.groupby(files, key=lambda file: file[0][0]):
-            yield from _read_shard(shard, [file for _, file in both], digits)
+    def read_partition(own: Iterable[File]) -> Iterator[tuple[Receipt, Block | None]]:
+        for shard, both in itertools.groupby(own, key=lambda file: file[0][0]):
+            yield from _read_shard(shard, [file for _, file in both], digits, transposed)
 
-    # What is wrong comes as a receipt: an exception would be tried four times, to the same end.
-    read_shards = (
-        _files(spark, folder, names, found, partitions)
-        .mapPartitions(read_partition)
-        .persist(StorageLevel.MEMORY_AND_DISK)
+    blocks, receipts = keep(
+        _files(spark, folder, names, found, partitions).mapPartitions(read_partition)
     )
-    receipts = sorted(set(read_shards.keys().collect()))
-    _raise_first([receipt.error for receipt in receipts if receipt.error])
     if len(receipts) != _count(found):
         raise UserError(f"{folder}: only {len(receipts)} of {_count(found)} shards could be read")
     hashes = {}
     for kind, name in enumerate(names):
-        lines = (f"{r.sha256[kind]}  {_name(names, r.shard, kind)}\n" for r in receipts)
+        lines = (f"{r.sha256[kind]}  {_name(names, r.number[0], kind)}\n" for r in receipts)
         hashes[name] = hashlib.sha256("".join(lines).encode()).hexdigest()
-    return read_shards.map(_block), hashes
+    return blocks, hashes
 
 
 def write(
-    folder: str, names: tuple[str, str], images: np.ndarray, labels: np.ndarray, shards: int
+    folder: str, names: tuple[str, str], blocks: Iterator[Block], images: int, shards: int
 ) -> None:
-    """Write images (n, 784) and labels (n,) in equal shards, gzipped. Raises UserError."""
+    """Write so many images, which come in blocks, in equal shards, gzipped. Raises UserError."""
     from tqdm import tqdm  # here, because executors import this module, and need not have it
 
-    bounds = [len(images) * shard // shards for shard in range(shards + 1)]
-    # Backwards: if this is cut short, the first ones are missing, and nobody takes it for whole.
-    for shard in tqdm(range(shards - 1, -1, -1), unit="shard", disable=None):
-        share = slice(bounds[shard], bounds[shard + 1])
-        for kind, values in ((LABELS, labels), (IMAGES, images)):
-            place = storage.join(folder, f"{_name(names, shard, kind)}.gz")
-            storage.write(place, idx_files.pack(values[share]))
+    bounds = [images * shard // shards for shard in range(shards + 1)]
+    sizes = [end - start for start, end in itertools.pairwise(bounds)]
+    regrouped = _regrouped(blocks, sizes)
+    first = next(regrouped)
+    for shard, block in enumerate(tqdm(regrouped, "shards", shards - 1, disable=None), 1):
+        _write_shard(folder, names, shard, block)
+    # The first one comes last: without it, an interrupted data set is not mistaken for a whole one.
+    _write_shard(folder, names, 0, first)
+
+
+def _regrouped(blocks: Iterator[Block], sizes: Iterable[int]) -> Iterator[Block]:
+    """The same images in blocks of these sizes."""
+    images, labels = next(blocks)
+    for size in sizes:
+        while len(labels) < size:
+            more_images, more_labels = next(blocks)
+            images = np.concatenate([images, more_images])
+            labels = np.concatenate([labels, more_labels])
+        yield images[:size], labels[:size]
+        images, labels = images[size:], labels[size:]
+
+
+def _write_shard(folder: str, names: tuple[str, str], shard: int, block: Block) -> None:
+    for kind, values in enumerate(block):
+        place = storage.join(folder, f"{_name(names, shard, kind)}.gz")
+        storage.write(place, idx_files.pack(values))
 
 
 def _name(names: tuple[str, str], shard: int, kind: int) -> str:
@@ -160,8 +168,8 @@ def _files(
             if key is not None:
                 yield key, (storage.join(folder, name), content)
 
-        files = spark.binaryFiles(storage.pattern(folder, f"{{{','.join(kinds)}}}-[0-9]*"))
-        return files.flatMap(keyed).repartitionAndSortWithinPartitions(
+        found_files = spark.binaryFiles(storage.pattern(folder, f"{{{','.join(kinds)}}}-[0-9]*"))
+        return found_files.flatMap(keyed).repartitionAndSortWithinPartitions(
             partitions, lambda key: key[0] * partitions // shards
         )
     shipped, absolute = spark.broadcast(found), os.path.abspath(folder)
@@ -169,35 +177,21 @@ def _files(
     def read_own(partition: int) -> Iterator[File]:
         for key, name in shipped.value.items():
             if key[0] * partitions // shards == partition:
-                content = storage.read(os.path.join(absolute, name))
+                content = files.content(os.path.join(absolute, name), MOST_BYTES)
                 yield key, (storage.join(folder, name), content)
 
     return spark.parallelize(range(partitions), partitions).flatMap(read_own)
 
 
 def _read_shard(
-    shard: int, files: Sequence[tuple[str, bytes]], digits: Sequence[int]
+    shard: int, pair: Sequence[tuple[str, bytes]], digits: Sequence[int], transposed: bool
 ) -> Iterator[tuple[Receipt, Block | None]]:
     """The blocks of a shard, each with its receipt; of a broken one a receipt without a block."""
     try:
-        images, labels = idx_files.read_pair(*files)
+        images, labels = idx_files.read_pair(*pair)
     except UserError as error:
-        yield Receipt(shard, ("", ""), str(error)), None
+        yield Receipt((shard,), ("", ""), error=str(error)), None
         return
-    receipt = Receipt(shard, (idx_files.sha256(images), idx_files.sha256(labels)))
-    for block in split_into_blocks(*select_digits(images, labels, digits)):
+    receipt = Receipt((shard,), (idx_files.sha256(images), idx_files.sha256(labels)))
+    for block in split_into_blocks(*select_digits(images, labels, digits, transposed)):
         yield receipt, block
-
-
-def _block(read_shard: tuple[Receipt, Block | None]) -> Block:
-    """The block; raises UserError if the shard was whole once but is not when it is read again."""
-    receipt, block = read_shard
-    if block is None:
-        raise UserError(receipt.error)
-    return block
-
-
-def _raise_first(errors: Sequence[str]) -> None:
-    if errors:
-        more = f" (and {len(errors) - 1} more broken shards)" if len(errors) > 1 else ""
-        raise UserError(errors[0] + more)

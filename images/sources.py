@@ -1,153 +1,165 @@
-"""Find a data set, and read what the driver reads of it.
-
-A data set is a folder, or a URI of one, with IDX files in it, whole or in shards (see shards).
-"""
+"""Find a data set: the places where it may lie, and the layouts in which people have it."""
 
 import os
+import re
 import shutil
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from images import download, idx_files, offline_digits, shards
+from images import csv_files, download, files, folders, idx_folder, keras, offline_digits, parquet
+from images.classes import read_names
+from images.found import PART, PARTS, Found, Whole
 from runtime import storage
-from runtime.command_line import UserError, counted, say
+from runtime.command_line import UserError, say
 
 DEFAULT_FOLDER = Path("data/mnist")
-CLASSES = "classes.txt"  # one name a line, for data other than digits
-LONGEST_NAME = 24
-IDX_NAMES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
+OFFLINE = "offline"
+IDX_NAMES = idx_folder.NAMES
+# Each looks into a folder: (folder, names in it, name of the set or "", part) -> Found or None.
+LAYOUTS = (idx_folder.find, keras.find, csv_files.find, parquet.find, folders.find)
+MOST_SUBFOLDERS = 100  # that are looked into
 
 
-def find_data(data: str | None) -> str:
+def find_data(data: str | None, argument: str = "--data") -> str:
     """The place to read from: a folder, a URI, or "offline" for the offline digits.
 
     `data` is such a place, or "mnist", or None. None and "mnist" take data/mnist, or download MNIST
-    into it. If that fails, None gives the offline digits, with a notice. Raises UserError if there
-    is no such place, or if "mnist" cannot be had.
+    into it. If that fails, None gives the offline digits, with a notice, unless data/mnist holds
+    any files. Raises UserError, which names the argument, if there is no such place, or if "mnist"
+    cannot be had.
     """
     if data not in (None, "mnist"):
-        # Only `load` can look at a URI: that needs Spark, which does not run yet.
-        if not (data == "offline" or storage.is_uri(data)):
-            refuse_file(data)
-            if not storage.exists(data):
-                raise UserError(
-                    f"--data {data}: no such folder; it should hold MNIST's four IDX files"
-                )
+        # Only `find` can look at a URI: that needs Spark, which does not run yet.
+        if not (data == OFFLINE or storage.is_uri(data)):
+            refuse_file(data, argument)
+            if not os.path.isdir(_folder_and_set(data)[0]):
+                raise UserError(f"{argument} {data}: no such folder; it should hold a data set")
         return data
+    place = str(DEFAULT_FOLDER)
+    missing = _what_is_missing(place)
+    if missing is None:
+        return place
     try:
-        if any(_find_file(str(DEFAULT_FOLDER), name) is None for name in download.SHA256):
-            download.download_mnist(DEFAULT_FOLDER)
-        return str(DEFAULT_FOLDER)
+        download.download_mnist(DEFAULT_FOLDER)
+        return place
     except UserError as error:
+        if _visible(storage.names(place)):
+            raise UserError(f"{missing}; {error}; --data offline uses drawn digits") from None
         if data == "mnist":
             raise
         say(_offline_notice(error))
-        return "offline"
+        return OFFLINE
+
+
+def find(place: str, part: str) -> Found:
+    """A part ("train" or "test") of the data set at a place. Raises UserError if it is not there.
+
+    The data set lies in the folder, in a subfolder, or in `raw` of one. Of several sets in one
+    folder, `place` names one: FOLDER/emnist-letters.
+    """
+    if place == OFFLINE:
+        return _offline(part)
+    refuse_file(place)
+    folder, wanted = _folder_and_set(place)
+    here = _find_in(folder, wanted, part)
+    if here is not None:
+        return here
+    below = {}
+    for name in _visible(storage.names(folder))[:MOST_SUBFOLDERS]:
+        for inner in (storage.join(folder, name), storage.join(storage.join(folder, name), "raw")):
+            result = _find_in(inner, wanted, part)
+            if result is not None:
+                below[inner] = result
+    if len(below) > 1:
+        raise UserError(f"{place}: holds several data sets; name one of {', '.join(below)}")
+    if not below:
+        near = files.told(folder, _visible(storage.names(folder)))
+        raise UserError(f"{place}: no data set in any known layout; {near}")
+    return next(iter(below.values()))
 
 
 def read_part(
     place: str, part: str, digits: Sequence[int] = range(10)
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Images (n, 784), labels (n,) and the SHA-256 of the unpacked content of both files.
+    """Images (n, 784), labels (n,) and the SHA-256 of the files, read by the driver.
 
-    The offline digits have no files and no hashes, and only `digits` are drawn. Raises UserError if
-    a file is missing or broken.
+    Of offline digits only `digits` are drawn. Raises UserError if a file is missing or broken, or
+    if executors have to read it.
     """
-    if place == "offline":
-        return *offline_digits.draw_part(part, digits), {}
-    images_file, labels_file = (_read_file(place, name) for name in IDX_NAMES[part])
-    images, labels = idx_files.read_pair(images_file, labels_file)
-    contents = zip(IDX_NAMES[part], (images, labels), strict=True)
-    return images, labels, {name: idx_files.sha256(values) for name, values in contents}
+    found = find(place, part)
+    if not isinstance(found, Whole):
+        raise UserError(f"{place}: {found.layout} are read by executors")
+    return found.read(digits)
 
 
 def name_of(place: str, sha256: dict[str, str]) -> str:
     """What a data set is called: MNIST only if its hashes say so."""
-    if place == "offline":
+    if place == OFFLINE:
         return offline_digits.NAME
     is_mnist = all(download.SHA256.get(file) == sha for file, sha in sha256.items())
     return "MNIST" if is_mnist else place
 
 
-def read_classes(place: str) -> list[str]:
-    """The names of the labels 0 to 9, from classes.txt at a place; [] if there is none.
-
-    Raises UserError unless the file has ten lines, each with a different name.
-    """
-    file = storage.join(place, CLASSES)
-    if place == "offline" or not storage.exists(file):
-        return []
-    text = storage.read(file).decode("utf-8-sig", errors="replace")
-    names = [line.strip() for line in text.splitlines()]
-    fitting = [name for name in names if name.isprintable() and 0 < len(name) <= LONGEST_NAME]
-    if len(names) != 10 or len(set(fitting)) != 10:
-        raise UserError(
-            f"{file}: it names the labels 0 to 9 in ten lines, each another name of at most "
-            f"{LONGEST_NAME} letters; {counted(len(set(fitting)), 'such name')} in "
-            f"{counted(len(names), 'line')}"
-        )
-    return names
-
-
-def names_of(place: str, digits: Sequence[int]) -> tuple[str, ...]:
-    """What these digits stand for, where classes.txt says so; else ()."""
-    names = read_classes(place)
-    return tuple(names[digit] for digit in digits) if names else ()
-
-
-def check_counts(counts: np.ndarray, digits: Sequence[int], where: str) -> None:
-    """Raise UserError if one of the digits does not occur; counts (10,) are those of the labels."""
-    for digit in digits:
-        if counts[digit] == 0:
-            raise UserError(f"digit {digit} does not occur in {where}; see --digits")
-
-
-def refuse_file(place: str) -> None:
+def refuse_file(place: str, argument: str = "--data") -> None:
     """Raise UserError if a place is a file: a data set is a folder."""
     if storage.is_file(place):
         folder = os.path.dirname(place) or "."
-        raise UserError(f"--data {place}: a file; name the folder that it lies in, {folder}")
+        raise UserError(f"{argument} {place}: a file; name the folder that it lies in, {folder}")
 
 
-def find_shards(place: str, part: str) -> dict[shards.Key, str]:
-    """The files of a part that lies at a place in shards; {} if it does not.
-
-    Raises UserError if a shard is missing, or if the part is there as a whole, too.
-    """
-    if place == "offline":
-        return {}
-    refuse_file(place)
-    found = shards.find(place, IDX_NAMES[part])
-    for name in IDX_NAMES[part]:
-        if found and _find_file(place, name) is not None:
-            raise UserError(f"{place}: {name} is there as a whole and in shards; keep one of them")
-    return found
+def _folder_and_set(place: str) -> tuple[str, str]:
+    """The folder to look into, and which of its sets is asked for, or ""."""
+    if storage.names(place) or storage.exists(place):
+        return place, ""
+    folder, _, wanted = place.rstrip("/").rpartition("/")
+    folder = folder or "."
+    of_the_set = re.compile(rf"{re.escape(wanted)}[-_. ]{PART}[-_. ].*", re.IGNORECASE)
+    if wanted and any(map(of_the_set.fullmatch, storage.names(folder))):
+        return folder, wanted.lower()
+    return place, ""
 
 
-def _read_file(folder: str, name: str) -> tuple[str, bytes]:
-    """The place and the content of an IDX file in a folder, gzipped or not."""
-    file = _find_file(folder, name)
-    if file is None:
-        raise UserError(
-            f"{folder}: {name} (or {name}.gz) is missing; a data folder holds "
-            f"{', '.join(download.SHA256)}, gzipped or not"
-        )
-    return file, storage.read(file)
-
-
-def _find_file(folder: str, name: str) -> str | None:
-    """The place of an IDX file in a folder, gzipped or not; None if it is not there."""
-    present = storage.names(folder)
-    for candidate in (name, f"{name}.gz"):
-        if candidate in present:
-            return storage.join(folder, candidate)
+def _find_in(folder: str, wanted: str, part: str) -> Found | None:
+    """The part that lies in this folder itself, in whatever layout; None if nothing is there."""
+    names = _visible(storage.names(folder))
+    for layout in LAYOUTS:
+        found = layout(folder, names, wanted, part)
+        if found is not None:
+            return replace(found, names=found.names or read_names(folder, names, wanted))
     return None
+
+
+def _what_is_missing(place: str) -> str | None:
+    """Why there is no complete data set at a place, None if there is one."""
+    try:
+        for part in PARTS:
+            find(place, part)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def _visible(names: Sequence[str]) -> list[str]:
+    return [
+        name for name in names if not name.startswith((".", "_")) and not name.endswith(".part")
+    ]
+
+
+def _offline(part: str) -> Whole:
+    """The drawn digits; only those asked for are drawn."""
+    counts = np.zeros((1, 256), int)
+    counts[0, :10] = offline_digits.COUNTS[part]
+    return Whole(
+        layout=offline_digits.NAME,
+        files=(),
+        count=lambda _: counts,
+        read=lambda digits: (*offline_digits.draw_part(part, digits), {}),
+        stream=lambda: iter([offline_digits.draw_part(part, range(10))]),
+    )
 
 
 def _offline_notice(reason: UserError) -> str:

@@ -1,16 +1,21 @@
-"""The figures that a run draws: curves, hidden units, scores, images. Each names its data set."""
+"""The figures that a run draws: curves, hidden units, scores, images. Each names its data set.
+
+They are drawn with matplotlib's own defaults, whatever the user's matplotlibrc says, by Agg, which
+needs no screen.
+"""
 
 import io
 import math
 import os
 import textwrap
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from network.layers import Arrays, Conv, Softmax
@@ -19,11 +24,14 @@ from results.model_files import Epoch, Trained, words_for
 from runtime import storage
 
 INK, PALE_INK, WRONG, GRID_LINES = "#1f4e79", "#7f7f7f", "#c0392b", "#d9d9d9"
-MOST_UNITS, MOST_FILTERS = 400, 64  # in one figure
-MARGIN, LINE = 0.1, 0.19  # inches: around what is drawn, and from a line of text to the next
+MOST_UNITS, MOST_FILTERS, MOST_INPUTS = 400, 64, 60  # in one figure
+MOST_LETTERS = 80  # of the names of the classes in a title
+MANY_CLASSES = 20  # a confusion matrix of more leaves out its zeros
+SIDE, LINE, CAPTION = 1.55, 0.19, 0.16  # inches: a picture in a grid, a line of text, of a caption
 
 # A letter that the font has not, as of 七.png, is drawn as a box; a line about each is noise.
 warnings.filterwarnings("ignore", "Glyph .* missing from font")
+with_own_defaults = style.context("default")
 
 
 def title_of(data: str, names: Sequence[str], *words: str) -> str:
@@ -32,9 +40,12 @@ def title_of(data: str, names: Sequence[str], *words: str) -> str:
     which = f"{several} {', '.join(names[:-1])} and {names[-1]}"
     if len(names) == 10:
         which = f"all ten {several}"
+    elif len(which) > MOST_LETTERS:
+        which = f"{len(names)} {several}"
     return ", ".join([_printable(data), which, *words])
 
 
+@with_own_defaults
 def draw_training(
     folder: str, trained: Trained, initial: Arrays, x: np.ndarray, title: str
 ) -> None:
@@ -90,17 +101,16 @@ def hidden_units(change: np.ndarray, title: str) -> Figure:
         top, left = 30 * (unit // columns), 30 * (unit % columns)
         mosaic[top : top + 28, left : left + 28] = change[:, unit].reshape(28, 28)
     side = min(max(7.2 / columns, 0.5), 1.8)  # inches of a picture: few are large, many are legible
-    width, height, scale = side * columns, side * rows, 1.3
     which = f"{units}" if shown == units else f"first {shown} of {units}"
     heading = f"What the {which} hidden units have learned\n{title}"
-    figure, axes_at = _sheet(width + scale, height, heading)
-    axes = axes_at(0, 0, width, height)
+    figure = _figure(side * columns + 1.6, side * rows + 0.2, heading)
+    axes = figure.subplots()
     axes.axis("off")
     largest = float(np.quantile(np.abs(change), 0.998)) or 1.0
     image = axes.imshow(mosaic, cmap="RdBu_r", vmin=-largest, vmax=largest, interpolation="nearest")
-    bar = axes_at(width + 0.15, 0.1 * height, 0.2, 0.8 * height)
-    ticks = MaxNLocator(nbins=max(2, min(8, int(2 * height))), symmetric=True)
-    figure.colorbar(image, cax=bar, label="change of the weight", extend="both", ticks=ticks)
+    ticks = MaxNLocator(nbins=max(2, min(8, int(2 * side * rows))), symmetric=True)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8, extend="both", ticks=ticks)
+    bar.set_label("change of the weight")
     return figure
 
 
@@ -114,26 +124,25 @@ def filters(trained: Trained, x: np.ndarray, title: str) -> Figure:
     _, value = forward(through, trained.parameters[:2], x)
     W1, seen = trained.parameters[0], value[..., 0].swapaxes(0, 1)
     shown = min(len(W1), MOST_FILTERS)
-    columns, side, gap = min(8, shown), 0.9, 0.08
+    columns = min(8, shown)
     rows = math.ceil(shown / columns)
     which = f"{shown}" if shown == len(W1) else f"first {shown} of {len(W1)}"
     heading = f"The {which} filters W1, and what each gives for the image on the left\n{title}"
-    width = (columns + 1) * (side + gap) + gap
-    figure, axes_at = _sheet(width, rows * 2 * (side + gap) + 0.1 * rows, heading)
-    image = axes_at(0, 0, side, side)
-    image.imshow(x.reshape(28, 28), cmap="gray_r")
-    image.set(xticks=[], yticks=[])
+    figure = _figure(columns + 1, 2 * rows, heading)
+    grid = figure.subplots(2 * rows, columns + 1)
+    for axes in grid.ravel():
+        axes.axis("off")
+    grid[0, 0].imshow(x.reshape(28, 28), cmap="gray_r")
     for number in range(shown):
         row, column = divmod(number, columns)
-        left, top = (column + 1) * (side + gap) + gap, row * (2 * (side + gap) + 0.1)
-        for down, picture in ((0, W1[number].sum(axis=0)), (side + gap, seen[number])):
-            axes = axes_at(left, top + down, side, side)
-            axes.set(xticks=[], yticks=[])
+        for down, picture in ((0, W1[number].sum(axis=0)), (1, seen[number])):
+            axes = grid[2 * row + down, column + 1]
             most = float(np.abs(picture).max()) or 1.0
             axes.imshow(picture, cmap="RdBu_r", vmin=-most, vmax=most, interpolation="nearest")
     return figure
 
 
+@with_own_defaults
 def draw_scores(
     folder: str,
     confusion: np.ndarray,
@@ -163,33 +172,42 @@ def mistakes_in_words(confusion: np.ndarray, shown: int) -> str:
     return f"The {shown} mistakes of the largest error, of {wrong:,} in {images:,} test images"
 
 
+@with_own_defaults
 def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, str]]) -> None:
-    """inputs.png: what the network saw of each file (pixels (1, 784)), and what it answered."""
-    captions = [f"{_name_of(file)}\n{answer}" for file, _, answer in seen]
-    pictures = [pixels for _, pixels, _ in seen]
-    _save(folder, "inputs.png", page(pictures, captions, "What the network saw, and its answer"))
+    """inputs.png: what the network saw of each file (pixels (1, 784)), and what it answered.
+
+    Shows the first MOST_INPUTS files, and says so where there are more.
+    """
+    shown = seen[:MOST_INPUTS]
+    which = f" of the first {len(shown)} of {len(seen)} images" if len(shown) < len(seen) else ""
+    captions = [f"{_name_of(file)}\n{answer}" for file, _, answer in shown]
+    heading = f"What the network saw{which}, and its answer"
+    _save(folder, "inputs.png", page([pixels for _, pixels, _ in shown], captions, heading))
 
 
 def confusion_matrix(confusion: np.ndarray, names: Sequence[str], title: str) -> Figure:
     """How often each class was taken for which; colours by the share of the true one."""
     one, _ = words_for(names)
-    heading = f"Which {one} was taken for which"
-    side = max(3.4, 0.62 * len(names))
-    longest = max(map(len, names))
-    letters = 0.075 * longest  # inches, at the left; below they lean over
-    figure, axes_at = _sheet(side + 0.6 + letters, side + 0.5 + letters, f"{heading}\n{title}")
-    axes = axes_at(0.5 + letters, 0, side, side)
+    count = len(names)
+    cell = min(max(14 / count, 0.36), 30 / count, 0.62)  # inches
+    side = max(3.4, cell * count)
+    letters = 0.075 * max(map(len, names))  # inches, at the left; below they lean over
+    heading = f"Which {one} was taken for which\n{title}"
+    figure = _figure(side + 0.5 + letters, side + 0.5 + letters, heading)
+    axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(confusion):
-        colour = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{count:,}", ha="center", va="center", color=colour)
-    axes.set_xticks(range(len(names)), names, parse_math=False)
-    if longest > 3:
+    for (row, column), images in np.ndenumerate(confusion):
+        if images or count <= MANY_CLASSES:
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = axes.text(column, row, f"{images:,}", color=colour, fontsize=16 * cell)
+            text.set(ha="center", va="center", in_layout=False)
+    axes.set_xticks(range(count), names, parse_math=False)
+    if letters > 0.3:
         axes.tick_params("x", rotation=45)
         for label in axes.get_xticklabels():
             label.set(ha="right", rotation_mode="anchor")
-    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.set_yticks(range(count), names, parse_math=False)
     axes.set_xlabel("largest output")
     axes.set_ylabel(f"true {one}")
     return figure
@@ -214,29 +232,27 @@ def page(
 ) -> Figure:
     """Pictures of 784 pixels, five in a row, each under its caption. There may be none."""
     columns = max(1, min(5, len(pictures)))
-    rows = math.ceil(len(pictures) / columns)
-    side, gap = 1.4, 0.15
-    above = 0.16 * max((caption.count("\n") + 1 for caption in captions), default=0)
-    width = max(4.5, columns * (side + gap) - gap)
-    indent = (width - columns * (side + gap) + gap) / 2
-    figure, axes_at = _sheet(width, rows * (above + side + gap), title)
-    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        row, column = divmod(place, columns)
-        left, top = indent + column * (side + gap), row * (above + side + gap) + above
-        axes = axes_at(left, top, side, side)
+    rows = max(1, math.ceil(len(pictures) / columns))
+    above = CAPTION * max((caption.count("\n") + 1 for caption in captions), default=0)
+    figure = _figure(max(4.5, columns * SIDE), rows * (SIDE + above), title)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in grid[len(pictures) :]:
+        axes.axis("off")
+    for place, (axes, caption) in enumerate(zip(grid, captions, strict=False)):
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(GRID_LINES)
-        axes.imshow(picture.reshape(28, 28), cmap="gray_r")
+        axes.imshow(pictures[place].reshape(28, 28), cmap="gray_r")
         colour = colours[place] if colours else "black"
         text = axes.set_title(caption, fontsize=9, pad=4, color=colour, parse_math=False)
-        _fit(text, side + gap / 2)
+        own_width = text.get_window_extent().width / figure.dpi
+        text.set_fontsize(9 * min(1, SIDE / own_width))
     return figure
 
 
 def _curve(history: Sequence[Epoch], what: str, heading: str) -> tuple[Figure, Axes]:
     """Cost or accuracy over the epochs, and that of the validation images if there are any."""
-    figure, axes_at = _sheet(6.4, 3.8, heading)
-    axes = axes_at(0.65, 0.05, 5.6, 3.25)
+    figure = _figure(6.4, 3.8, heading)
+    axes = figure.subplots()
     epochs = [epoch.epoch for epoch in history]
     marker = "o" if len(epochs) <= 60 else None
     values = [getattr(epoch, what) for epoch in history]
@@ -252,33 +268,14 @@ def _curve(history: Sequence[Epoch], what: str, heading: str) -> tuple[Figure, A
     return figure, axes
 
 
-def _sheet(
-    width: float, height: float, heading: str
-) -> tuple[Figure, Callable[[float, float, float, float], Axes]]:
-    """A figure with room of width x height inches under its heading, whose lines are wrapped.
-
-    The function puts axes there: inches from the left and from the top of the room, width, height.
-    """
+def _figure(width: float, height: float, heading: str) -> Figure:
+    """A figure with about width x height inches under its heading, whose lines are wrapped."""
     most = int(11 * width)  # letters in a line
     lines = [part for line in heading.split("\n") for part in textwrap.wrap(line, most) or [""]]
-    top = MARGIN + LINE * len(lines) + MARGIN
-    whole_width, whole_height = width + 2 * MARGIN, top + height + MARGIN
-    figure = Figure(figsize=(whole_width, whole_height))
-    place = {"y": 1 - MARGIN / whole_height, "va": "top", "fontsize": 11, "parse_math": False}
-    _fit(figure.suptitle("\n".join(lines), **place), width)
-
-    def axes_at(left: float, down: float, wide: float, high: float) -> Axes:
-        bottom = whole_height - top - down - high
-        x, y = (MARGIN + left) / whole_width, bottom / whole_height
-        return figure.add_axes((x, y, wide / whole_width, high / whole_height))
-
-    return figure, axes_at
-
-
-def _fit(text: Text, width: float) -> None:
-    """Make a text smaller that is wider than so many inches."""
-    own_width = text.get_window_extent().width / text.figure.dpi
-    text.set_fontsize(float(text.get_fontsize()) * width / max(width, own_width))
+    figure = Figure((width, height + LINE * len(lines)), layout="compressed")
+    FigureCanvasAgg(figure)  # has one renderer; without it, each text measured would make its own
+    figure.suptitle("\n".join(lines), fontsize=11, parse_math=False)
+    return figure
 
 
 def _printable(name: str) -> str:
@@ -287,15 +284,14 @@ def _printable(name: str) -> str:
 
 
 def _name_of(file: str) -> str:
-    """The name of a file in one or two lines of at most 24 letters: a long one loses its middle."""
+    """The name of a file in lines of at most 24 letters: a long one loses its middle."""
     name = _printable(os.path.basename(file))
     if len(name) > 48:
         name = f"{name[:32]}…{name[-15:]}"
-    first = len(name) if len(name) <= 24 else math.ceil(len(name) / 2)
-    return f"{name[:first]}\n{name[first:]}".rstrip("\n")
+    return textwrap.fill(name, 24)
 
 
 def _save(folder: str, name: str, figure: Figure) -> None:
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=120)
+    figure.savefig(content, format="png", dpi=120, bbox_inches="tight")
     storage.write(storage.join(folder, name), content.getvalue())

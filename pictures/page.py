@@ -25,6 +25,7 @@ from runtime import storage
 PAGE = "network.html"
 FIRST, WORST = 100, 50  # test images on the page: so many of the first, and of the largest error
 MOST_PARAMETERS = 4_000_000  # 21 MB of text
+MOST_RATE = 1000  # that the page's field for it takes
 # A module comes after those that it imports.
 MODULES = ("mathematics", "digit", "pictures", "chain", "reduce", "main")
 
@@ -43,17 +44,25 @@ def why_not(trained: Trained) -> str | None:
 def rate_of(settings: dict[str, Any]) -> float:
     """The rate that the page's own steps begin with: that of the run, if its steps were plain."""
     rate = settings.get("learning_rate")
-    plain = settings.get("optimizer", "sgd") == "sgd"
-    return rate if plain and isinstance(rate, int | float) else 0.1
+    if settings.get("optimizer", "sgd") != "sgd" or not isinstance(rate, int | float):
+        return 0.1
+    return float(rate) if 0 < rate <= MOST_RATE else 0.1
 
 
 def save(
-    folder: str, trained: Trained, first: Sequence, worst: Sequence, data: str, alpha: float
+    folder: str,
+    trained: Trained,
+    first: Sequence,
+    worst: Sequence,
+    data: str,
+    alpha: float,
+    unsure: dict[str, float],
 ) -> None:
     """Write network.html.
 
-    first, worst: answers with x (784,) in [0, 1] and truth; data: the test set's name; alpha: the
-    rate of the page's own steps. Raises UserError if it cannot be written.
+    first, worst: answers with x (784,) in [0, 1], Y and truth. data: the test set's name. alpha:
+    the rate of the page's own steps. unsure: an answer is unsure if no output reaches least_output,
+    or if a second one exceeds `close` times the largest. Raises UserError if it cannot be written.
     """
     names = parameter_names(len(trained.parameters))
     parameters = zip(names, trained.parameters, strict=True)
@@ -68,12 +77,17 @@ def save(
         "parameters": {name: _text(array.astype("<f4")) for name, array in parameters},
         "bytes": trained.parameters[0].itemsize,
         "alpha": alpha,
+        "unsure": unsure,
         "images": [
-            {"pixels": _text(np.rint(answer.x * 255).astype(np.uint8)), "truth": answer.truth}
+            {
+                "pixels": _text(np.rint(answer.x * 255).astype(np.uint8)),
+                "truth": answer.truth,
+                "answer": int(answer.Y.argmax()),
+            }
             for answer in (*first, *worst)
         ],
         "first": len(first),
-        "history": [[epoch.epoch, epoch.cost, epoch.accuracy] for epoch in trained.history],
+        "history": [list(epoch[:3]) for epoch in trained.history if np.isfinite(epoch[:3]).all()],
     }
     storage.write(storage.join(folder, PAGE), page(content).encode())
 
@@ -120,7 +134,7 @@ def page(content: dict[str, Any]) -> str:
         f"script-src {_hash(script)}; style-src {_hash(style)}",
         style=style,
         script=script,
-        content=json.dumps(content).replace("<", "\\u003c"),
+        content=json.dumps(content, allow_nan=False).replace("<", "\\u003c"),
     )
 
 

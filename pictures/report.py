@@ -8,6 +8,7 @@ from pyspark import RDD
 from network.sequential import text_of
 from pictures import figures, page
 from results.answers import first_answers, largest_errors
+from results.labels import CLOSE, LEAST_OUTPUT
 from results.model_files import Trained
 
 IMAGES_IN_A_FIGURE = 15
@@ -37,5 +38,6 @@ def draw(
     reason = page.why_not(trained)
     if reason is None:
         largest = largest_errors(test_rdd, trained, page.WORST)
-        page.save(folder, trained, first, largest, data, page.rate_of(settings))
+        unsure = {"least_output": LEAST_OUTPUT, "close": CLOSE}
+        page.save(folder, trained, first, largest, data, page.rate_of(settings), unsure)
     return reason

@@ -77,6 +77,7 @@ def start(folder: str, run: dict[str, Any], initial: Arrays, resumed: bool) -> P
     """
     if not resumed:
         warn_of_unfinished(folder)
+        model_files.keep_previous(folder)
         return Progress(initial, {}, [])
     return resume(folder, run) or Progress(initial, {}, [])
 
@@ -192,10 +193,11 @@ def differences(saved: dict[str, Any], run: dict[str, Any]) -> list[str]:
     if _data(saved) != _data(run) or (same_digits and saved.get("images") != run["images"]):
         found.append(f"its data was {saved['data'].get('name')}, with other content")
     free = FREE_TO_CHANGE
-    if now["schedule"] == "linear":  # the rate of each epoch depends on the last epoch
+    if now.get("schedule") == "linear":  # the rate of each epoch depends on the last epoch
         free = free - {"epochs"}
     for name in sorted((before.keys() | now.keys()) - free):
-        if before.get(name) != now.get(name):
+        # A setting that another version does not have is off, which is None, 0 or False.
+        if (before.get(name) or None) != (now.get(name) or None):
             option = name.replace("_", "-")
             found.append(f"--{option} was {_said(before.get(name))}, is {_said(now.get(name))}")
     return found

@@ -19,7 +19,7 @@ from network.layers import Arrays, Shape
 from network.sequential import Network, parameter_names, parameter_shapes
 from results import contents
 from runtime import storage
-from runtime.command_line import UserError
+from runtime.command_line import UserError, say
 
 PARAMETERS, HISTORY, SETTINGS, METRICS = (
     "parameters.npz",
@@ -27,6 +27,7 @@ PARAMETERS, HISTORY, SETTINGS, METRICS = (
     "settings.json",
     "metrics.json",
 )
+PREVIOUS = "previous"
 MOST_SETTINGS, MOST_HISTORY = 2**20, 2**26  # bytes
 
 
@@ -104,6 +105,20 @@ def load_parameters(folder: str, network: Network) -> Arrays:
 def most_bytes(shapes: Sequence[Shape]) -> int:
     """The largest size of a file with float64 arrays of these shapes, headers included."""
     return 8 * sum(math.prod(shape) for shape in shapes) + 2**20
+
+
+def keep_previous(folder: str) -> None:
+    """Copy the trained network of a folder into its folder `previous`, and say so.
+
+    A new run writes over it. One generation is kept. Raises UserError if it cannot be copied.
+    """
+    if not storage.exists(storage.join(folder, PARAMETERS)):
+        return
+    kept = storage.join(folder, PREVIOUS)
+    for name in (PARAMETERS, HISTORY, SETTINGS, METRICS):
+        if storage.exists(storage.join(folder, name)):
+            storage.write(storage.join(kept, name), storage.read(storage.join(folder, name)))
+    say(f"note: {folder} holds a trained network; it is kept in {kept}")
 
 
 def save_history(folder: str, history: Sequence[Epoch]) -> None:

@@ -16,8 +16,9 @@ class UserError(Exception):
 
 
 DATA_HELP = (
-    "where the images are: a folder or a Hadoop URI with MNIST's four IDX files; or `mnist`: "
-    "data/mnist, downloaded if needed; or `offline`: digits drawn from fonts"
+    "where the images are: a folder or a Hadoop URI with IDX, CSV, Parquet or npz files or with "
+    "folders of images (docs/data.md); or `mnist`: data/mnist, downloaded if needed; or `offline`: "
+    "digits drawn from fonts"
 )
 
 P = ParamSpec("P")
@@ -147,6 +148,13 @@ class Parser(argparse.ArgumentParser):
 def counted(number: int, noun: str) -> str:
     """A number of things in words: 1 partition, 1,000 partitions."""
     return f"{number:,} {noun}" + "s" * (number != 1)
+
+
+def nonempty(text: str) -> str:
+    """The argparse type of a folder or a URI."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("the place is empty; name a folder or a URI")
+    return text
 
 
 def whole_number(least: int, most: int | None = None) -> Callable[[str], int]:

@@ -28,6 +28,11 @@ def is_uri(place: str) -> bool:
     return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", place) is not None
 
 
+def is_remote(place: str) -> bool:
+    """Whether a place is on another system than this machine's own files."""
+    return is_uri(place) and not place.startswith("file:")
+
+
 def join(folder: str, name: str) -> str:
     """The place of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)
@@ -35,8 +40,14 @@ def join(folder: str, name: str) -> str:
 
 def pattern(folder: str, glob: str) -> str:
     """What Spark's own readers take for the files of a URI's folder whose names match a glob."""
+    return join(for_spark(folder), glob)
+
+
+def for_spark(place: str) -> str:
+    """What Spark's own readers take for a place; a local path becomes a URI."""
+    uri = _as_hadoop_has_it(place) if is_uri(place) else f"file://{os.path.abspath(place)}"
     # Of a path with these characters Hadoop would make a pattern or two paths; `?` is any of them.
-    return join(re.sub(r"[][*?{}\\,]", "?", _as_hadoop_has_it(folder)), glob)
+    return re.sub(r"[][*?{}\\,]", "?", uri)
 
 
 def names(folder: str) -> list[str]:

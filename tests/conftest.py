@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import data_loader
 import train
-from images import idx_files, offline_digits
+from images import idx_files, offline_digits, sources
 from images.download import SHA256, download_mnist
 from pictures import figures, report
 from runtime import storage
@@ -52,13 +51,14 @@ def real_mnist() -> str:
     """The folder of MNIST itself, for tests of facts about it; without it they are skipped.
 
     With CI or MNIST_DATA set they fail: nobody there wants a suite that passes on less.
+    The reason for skipping is one line of the summary, which names this line once.
     """
     try:
         return str(find_mnist())
     except UserError as error:
         if os.environ.get("CI") or os.environ.get("MNIST_DATA"):
             pytest.fail(str(error))
-        pytest.skip(f"states a fact about MNIST: {error}")
+        pytest.skip("no MNIST: set MNIST_DATA to its folder")
 
 
 @pytest.fixture(scope="session")
@@ -68,7 +68,7 @@ def mnist(request, tmp_path_factory) -> str:
         return request.getfixturevalue("real_mnist")
     except pytest.skip.Exception:
         folder = tmp_path_factory.mktemp("offline_digits")
-    for part, names in data_loader.IDX_NAMES.items():
+    for part, names in sources.IDX_NAMES.items():
         for name, values in zip(names, offline_digits.draw_part(part, range(10)), strict=True):
             (folder / f"{name}.gz").write_bytes(idx_files.pack(values))
     return str(folder)
@@ -118,6 +118,7 @@ def medium_mnist(ten_thousand, tmp_path_factory) -> str:
 def without_figures(monkeypatch):
     """Runs that draw nothing: a figure takes longer than an epoch on a few images."""
     monkeypatch.setattr(figures, "draw_training", lambda *_: None)
+    monkeypatch.setattr(figures, "draw_scores", lambda *_: None)
 
 
 @pytest.fixture

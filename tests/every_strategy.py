@@ -1,6 +1,6 @@
 """What the tests of equal bits run, each in a Spark of its own: networks in every strategy.
 
-python every_strategy.py DATA FOLDER [DATA FOLDER]...
+python every_strategy.py DATA SHARDS FOLDER
 """
 
 import itertools
@@ -26,13 +26,17 @@ NETWORKS = {
 RUNS = ["-".join(pair) for pair in itertools.product(NETWORKS, STRATEGIES)]
 
 
-def main(data: str, folder: str) -> None:
-    """Train two epochs of each network with each strategy, into FOLDER/NETWORK-STRATEGY."""
-    words = "--digits all --epochs 2 --partitions 5 --data".split()
+def main(data: str, shards: str, folder: str) -> None:
+    """Train two epochs of each network with each strategy, into FOLDER/NETWORK-STRATEGY.
+
+    Two networks on whole files, one on shards of them.
+    """
+    words = "--digits all --epochs 2 --partitions 5".split()
     for run in RUNS:
         network, strategy = run.split("-")
-        places = [data, "--model-dir", f"{folder}/{run}"]
+        place = shards if network == "mlp" else data
         choice = [*NETWORKS[network], "--strategy", strategy]
+        places = ["--data", place, "--model-dir", f"{folder}/{run}"]
         assert train.main([*words, *places, *choice]) == 0
 
 
@@ -44,5 +48,4 @@ def parameters(folder: Path | str) -> dict[str, bytes]:
 if __name__ == "__main__":
     figures.draw_training = lambda *_: None
     with spark_context("every strategy"):
-        for place, results in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
-            main(place, results)
+        main(*sys.argv[1:])

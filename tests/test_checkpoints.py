@@ -164,7 +164,7 @@ def two_epochs(spark, small_mnist, tmp_path_factory) -> Path:
 
 def told_of(words: str, **data) -> dict:
     """What settings.json says of a run of these arguments."""
-    chosen = from_command_line(["--strategy", "partitions", "--hidden", "6", *words.split()])
+    chosen = from_command_line(["--strategy", "partitions", "--hidden", "6", *words.split()])[0]
     about = {"name": "digits", "sha256": {"train-labels-idx1-ubyte": "01ab"}} | data
     return {"settings": saved_settings(chosen), "data": about, "images": 126}
 
@@ -477,3 +477,11 @@ def test_a_run_that_does_not_resume_is_not_kept_by_a_broken_checkpoint(run, tmp_
     (tmp_path / "checkpoint.npz").write_bytes(b"broken")
     assert run(tmp_path, "--resume", "--strategy", "partitions")[0] == 1
     assert run(tmp_path, "--strategy", "partitions")[0] == 0
+
+
+def test_a_setting_that_a_version_lacks_is_off():
+    run = {"settings": TOLD, "data": {"sha256": {"x": "1"}}, "images": 9}
+    other = {**run, "settings": {**TOLD, "slow_momentum": 0.0, "transpose": False}}
+    assert checkpoints.differences(other, run) == checkpoints.differences(run, other) == []
+    other["settings"]["slow_momentum"] = 0.5
+    assert checkpoints.differences(other, run) == ["--slow-momentum was 0.5, is None"]

@@ -42,22 +42,53 @@ except UserError:
 """
 
 
-@pytest.fixture(params=["path", "file URI", "another scheme"])
-def folder(request, tmp_path, spark, mounted) -> str:
+@pytest.fixture(params=["path", "URI"])
+def folder(request, tmp_path, mounted) -> str:
     """A model folder, there already, as it is named to the program; it is `model` in tmp_path."""
     (tmp_path / "model").mkdir()
-    starts = {"path": tmp_path, "file URI": f"file://{tmp_path}", "another scheme": None}
-    return f"{starts[request.param] or mounted(tmp_path)}/model"
+    place = tmp_path if request.param == "path" else mounted(tmp_path)
+    return f"{place}/model"
 
 
 in_a_local_folder = pytest.mark.parametrize("folder", ["path"], indirect=True)
 
 
-@pytest.fixture
-def other(tmp_path):
-    """Another process that holds the claim of the folder, until it is told to end or killed."""
+class InThisProcess:
+    """Another run, as a process would be one: a lock that was opened twice has two holders too."""
+
+    pid = os.getpid()
+
+    def __init__(self, folder: str, monkeypatch):
+        locks, FileLock = [], claim.FileLock
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                claim, "FileLock", lambda *told: locks.append(FileLock(*told)) or locks[-1]
+            )
+            self.claim = claim.held(folder, False)
+            self.claim.__enter__()
+        self.lock = locks[-1]
+
+    def communicate(self):
+        self.claim.__exit__(None, None, None)
+
+    def kill(self, *_):
+        self.lock.release()  # as the system does
+
+    def wait(self):
+        pass
+
+    send_signal = kill
+
+
+@pytest.fixture(params=["run", pytest.param("process", marks=pytest.mark.long)])
+def other(request, tmp_path, monkeypatch):
+    """Another run that holds the claim of the folder, until it is told to end or killed."""
+    folder = str(tmp_path / "model")
+    if request.param == "run":
+        yield InThisProcess(folder, monkeypatch)
+        return
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(tmp_path / "model")],
+        [sys.executable, "-c", HOLD, folder],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -103,7 +134,13 @@ def test_a_run_that_has_ended_leaves_the_folder_free(folder, other, tmp_path):
 
 
 @in_a_local_folder
-@pytest.mark.parametrize("waited", [True, False], ids=["gone", "zombie"])
+@pytest.mark.parametrize(
+    ("other", "waited"),
+    [("run", True)]
+    + [pytest.param("process", waited, marks=pytest.mark.long) for waited in (True, False)],
+    indirect=["other"],
+    ids=["run", "gone", "zombie"],
+)
 def test_a_run_that_was_killed_is_in_nobodys_way(folder, other, waited, tmp_path, capsys):
     other.send_signal(signal.SIGKILL)
     if waited:
@@ -179,7 +216,7 @@ def test_a_run_of_another_host_may_live_although_its_lock_is_free(folder, other,
     assert_one_is_told_how_to_go_on(folder, capsys)
 
 
-@pytest.mark.parametrize("folder", ["file URI", "another scheme"], indirect=True)
+@pytest.mark.parametrize("folder", ["URI"], indirect=True)
 def test_at_a_uri_one_cannot_see_whether_a_run_lives(folder, other, capsys):
     other.kill()
     assert_one_is_told_how_to_go_on(folder, capsys)
@@ -207,6 +244,7 @@ def test_where_there_are_no_locks_a_note_says_so_and_the_token_is_left(
 
 
 @in_a_local_folder
+@pytest.mark.long
 def test_what_a_run_starts_does_not_keep_its_lock(folder, tmp_path):
     """As Java, which outlives a Python that is killed, would."""
     started = HOLD.replace(
@@ -243,6 +281,7 @@ def test_a_folder_that_cannot_be_written_is_named_and_nothing_else(tmp_path, unp
 
 
 @in_a_local_folder
+@pytest.mark.long
 def test_of_runs_that_start_at_once_one_goes_on(folder, tmp_path):
     """Each process claims the folder when all are there, and says whether it may write."""
     start = tmp_path / "start"
@@ -261,24 +300,24 @@ def test_of_runs_that_start_at_once_one_goes_on(folder, tmp_path):
     assert left(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"3",
-        b"\xff",
-        b'{"host": "x"}',
-        b'{"host": "x", "process": "1", "since": 1}',
-    ]
-    + [b'{"host": "\\u001b[2J", "process": 1, "since": "now"}', b"[" * 100_000],
-    ids=range(9),
-)
-def test_what_no_run_has_written_is_in_nobodys_way(folder, tmp_path, content):
-    (tmp_path / "model/running.json").write_bytes(content)
-    with claim.held(folder, False) as held:
-        held.own_folder()
+NOT_OF_A_RUN = [
+    b"",
+    b"{",
+    b"[]",
+    b"3",
+    b"\xff",
+    b'{"host": "x"}',
+    b'{"host": "x", "process": "1", "since": 1}',
+    b'{"host": "\\u001b[2J", "process": 1, "since": "now"}',
+    b"[" * 100_000,
+]
+
+
+def test_what_no_run_has_written_is_in_nobodys_way(folder, tmp_path):
+    for content in NOT_OF_A_RUN:
+        (tmp_path / "model/running.json").write_bytes(content)
+        with claim.held(folder, False) as held:
+            held.own_folder()
 
 
 def test_a_folder_that_a_run_made_and_left_empty_goes_with_it(folder):

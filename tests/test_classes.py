@@ -12,7 +12,7 @@ from PIL import Image
 import data_loader
 import predict
 import train
-from images import idx_files, sources
+from images import classes, idx_files
 from pictures import figures
 from results import model_files
 from runtime.command_line import UserError
@@ -90,8 +90,8 @@ def test_without_names_nothing_is_said_of_them(spark, small_mnist):
     ("content", "what"),
     [
         (b"", "0 such names in 0 lines"),
-        (b"one\ntwo\n", "2 such names in 2 lines"),
-        ("\n".join([*CLOTHES, "Hat"]).encode(), "11 such names in 11 lines"),
+        (b"one\n", "1 such names in 1 lines"),
+        ("\n".join(map(str, range(257))).encode(), "257 such names in 257 lines"),
         ("\n".join([*CLOTHES[:9], "Bag"]).encode(), "9 such names in 10 lines"),
         ("\n".join([*CLOTHES[:9], "\x1b[31mBoot"]).encode(), "9 such names in 10 lines"),
         ("\n".join([*CLOTHES[:9], "x" * 25]).encode(), "9 such names in 10 lines"),
@@ -100,8 +100,8 @@ def test_without_names_nothing_is_said_of_them(spark, small_mnist):
 )
 def test_a_file_of_names_that_is_none_is_refused_in_a_line(tmp_path, content, what):
     (tmp_path / "classes.txt").write_bytes(content)
-    with pytest.raises(UserError, match="ten lines") as refused:
-        sources.read_classes(str(tmp_path))
+    with pytest.raises(UserError, match="it names the labels, 2 to 256 of them") as refused:
+        classes.read_names(str(tmp_path), ["classes.txt"])
     said = str(refused.value)
     assert what in said and str(tmp_path / "classes.txt") in said and "\n" not in said
 

@@ -1,31 +1,30 @@
-"""A standalone cluster of processes of their own: the same bits there, and whatever breaks.
+"""A cluster on this machine: the same bits there, and whatever breaks.
 
-These tests take minutes: `make test-all` runs them.
+Spark's own local-cluster, whose executors are processes; and where a test kills a worker, a master
+and workers in processes of their own. These tests take minutes: `make test-all` runs them.
 """
 
-import itertools
 import os
 import re
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
 
 import every_strategy
 import pytest
-from from_outside import answers_to_strangers, family, listening, wait_until
-from on_a_cluster import LONG_EPOCHS, Training
+from from_outside import answers_to_strangers, family, listening, marked, wait_until
+from on_a_cluster import Submitted, Training, words_of
 
 import data_loader
 import train
-from cluster.processes import environment, submit_command
+from cluster.processes import SPARK_HOME, environment, submit_command
 from cluster.standalone import standalone_cluster
 from results import checkpoints
 
 pytestmark = pytest.mark.long
 ROOT = Path(train.__file__).parent
-DEMO = [sys.executable, "-m", "cluster.demo"]
+LOCAL_CLUSTER = "local-cluster[2,1,1024]"
 
 
 @pytest.fixture(scope="module")
@@ -35,84 +34,94 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shards(mnist, tmp_path_factory) -> Path:
-    """Real MNIST in 12 shards."""
-    folder = tmp_path_factory.mktemp("shards")
-    assert data_loader.main(["shard", mnist, f"{folder}/mnist", "--shards", "12"]) == 0
-    return folder / "mnist"
+def shards(small_mnist, tmp_path_factory) -> str:
+    """The small cut of MNIST in 7 shards."""
+    folder = str(tmp_path_factory.mktemp("shards") / "digits")
+    assert data_loader.main(["shard", small_mnist, folder, "--shards", "7"]) == 0
+    return folder
 
 
-def test_same_bits_on_any_cores_and_any_workers(small_mnist, tmp_path):
-    """With each strategy, on whole files and on shards."""
-    shards = str(tmp_path / "shards")
-    assert data_loader.main(["shard", small_mnist, shards, "--shards", "7"]) == 0
+def test_same_bits_on_any_cores_and_any_workers(
+    spark, small_mnist, shards, tmp_path, without_figures
+):
+    """With each strategy, on whole files and on shards: on one core, on two, on clusters."""
+    assert spark.defaultParallelism == 2
+    every_strategy.main(small_mnist, shards, str(tmp_path / "two cores"))
+    found = [every_strategy.parameters(tmp_path / "two cores")]
 
-    def run(master: str, properties: Path | None = None) -> list[dict[str, bytes]]:
-        folder = tmp_path / f"run of {master}".replace("/", "")
-        words = small_mnist, str(folder / "whole"), shards, str(folder / "shards")
-        command = submit_command(master, every_strategy.__file__, words, properties)
+    def run(master: str) -> None:
+        words = small_mnist, shards, str(tmp_path / master)
+        command = submit_command(master, every_strategy.__file__, words)
         done = subprocess.run(command, env=environment(), cwd=tmp_path, capture_output=True)
         assert done.returncode == 0, (done.stdout + done.stderr)[-3000:].decode()
-        return [every_strategy.parameters(folder / name) for name in ("whole", "shards")]
+        found.append(every_strategy.parameters(tmp_path / master))
 
-    first, *others = [run("local[1]"), run("local[2]")]
-    for workers in (1, 2):
-        (tmp_path / f"cluster-{workers}").mkdir()
-        with standalone_cluster(tmp_path / f"cluster-{workers}", workers) as cluster:
-            others.append(run(cluster.url, cluster.properties))
-    for other, one, name in itertools.product(others, range(2), every_strategy.RUNS):
-        assert other[one][name] == first[one][name], name
+    for master in ("local[1]", "local-cluster[1,1,1024]", LOCAL_CLUSTER):
+        run(master)
+    for name in every_strategy.RUNS:
+        assert {parameters[name] for parameters in found} == {found[0][name]}, name
 
 
-SMALL = ["--strategy", "partitions", "--epochs", "2"]
-
-
-def test_the_demonstration_trains_and_scores_and_leaves_no_process(mnist, tmp_path, monkeypatch):
+def test_the_demonstration_trains_and_scores_on_two_executors_and_leaves_nothing(
+    mnist, tmp_path, monkeypatch
+):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "train.py").symlink_to(ROOT / "train.py")
+    python = os.path.relpath(sys.executable, tmp_path)
+    words = f"--data '{mnist}' --strategy partitions --epochs 2"
+    make = ["make", "-f", str(ROOT / "Makefile"), "-o", ".venv/program", "cluster-demo"]
+    before = left_by_executors()
     done = subprocess.run(
-        [*DEMO, "--data", mnist, *SMALL],
-        cwd=ROOT,
+        [*make, f"PYTHON_HERE={python}", f"ARGS={words}"],
+        cwd=tmp_path,
+        env={**os.environ, "MARK": str(tmp_path)},
         capture_output=True,
         text=True,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    log = (tmp_path / "cluster-demo/spark.log").read_text()
+    assert (done.returncode, done.stderr) == (0, ""), log[-3000:]
     assert "epoch 2/2" in done.stdout and "2,115 test images" in done.stdout
-    pids = re.search(r"process (\d+), workers as (\d+) and (\d+)", done.stdout).groups()
-    assert not any(Path("/proc", pid).exists() for pid in pids)
-    (folder,) = tmp_path.glob("cluster-demo-*")
-    assert {"parameters.npz", "metrics.json"} <= set(os.listdir(folder / "model"))
-    assert not Path(folder, "train.py").exists(), "it is submitted from another folder"
+    assert log.count("Launching executor") == 2
+    saved = os.listdir(tmp_path / "cluster-demo/model")
+    assert {"parameters.npz", "metrics.json"} <= set(saved)
+    wait_until(lambda: not marked(f"MARK={tmp_path}"))
+    assert set(os.listdir(tmp_path)) == {"cluster-demo", "train.py"}
+    assert left_by_executors() == before
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_a_demonstration_that_is_stopped_stops_its_servers(mnist, tmp_path, monkeypatch, how):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    demo = subprocess.Popen(
-        [*DEMO, "--data", mnist, "--epochs", "100000"],
+def left_by_executors() -> list[str]:
+    """The folders that the executors of a local cluster work in."""
+    work = SPARK_HOME / "work"
+    return sorted(os.listdir(work)) if work.exists() else []
+
+
+@pytest.mark.parametrize("killed", ["python", "java"])
+def test_a_local_cluster_whose_driver_is_killed_leaves_no_process(small_mnist, tmp_path, killed):
+    places = ["--data", small_mnist, "--model-dir", f"{tmp_path}/model", "--plots-dir", tmp_path]
+    command = submit_command(LOCAL_CLUSTER, "train.py", [*map(str, places), "--epochs", "100000"])
+    mark = f"MARK={tmp_path}"
+    submitted = subprocess.Popen(
+        command,
+        env={**environment(), "MARK": str(tmp_path)},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
         text=True,
     )
-    pids = re.findall(r"\d+", demo.stdout.readline().partition("runs as process")[2])
-    assert len(pids) == 3 and all(Path("/proc", pid).exists() for pid in pids)
-    for line in demo.stdout:
-        if line.startswith("epoch 1/"):
-            demo.send_signal(how)
-            break
-    assert demo.wait(timeout=60) == (-how if how == signal.SIGKILL else 130)
-    wait_until(lambda: not any(group(int(pid)) for pid in pids))
-
-
-def test_a_demonstration_that_fails_says_why(mnist, tmp_path, monkeypatch):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    done = subprocess.run(
-        [*DEMO, "--data", mnist, "--fraction", "1e-9"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 1
-    assert "error: the mini-batch of epoch 1 is empty" in done.stdout
-    assert done.stderr.startswith("error: train.py ended with status 1; logs are in ")
+    try:
+        for line in submitted.stdout:
+            if line.startswith("epoch 2/"):
+                break
+        lines = marked(mark)
+        assert sum("CoarseGrainedExecutor" in line for line in lines.values()) == 2
+        drivers = [pid for pid, line in lines.items() if line.startswith(sys.executable)]
+        (python,) = (pid for pid in drivers if "train.py" in lines[pid])
+        os.kill(python if killed == "python" else submitted.pid, signal.SIGKILL)
+        submitted.communicate()
+        wait_until(lambda: not marked(mark))
+    finally:
+        for pid in marked(mark):
+            os.kill(pid, signal.SIGKILL)
 
 
 def group(leader: int) -> dict[int, str]:
@@ -137,18 +146,19 @@ def executor_of(worker: subprocess.Popen) -> int:
     ("strategy", "data"), [("maps", "whole"), ("partitions", "shards"), ("averaging", "shards")]
 )
 def test_an_executor_and_a_worker_that_are_killed_in_an_epoch_change_no_bit(
-    mnist, shards, tmp_path, undisturbed, strategy, data
+    small_mnist, shards, tmp_path, undisturbed, strategy, data
 ):
-    place = mnist if data == "whole" else shards
-    words = ["--data", place, "--strategy", strategy, *LONG_EPOCHS[strategy]]
+    words = ["--data", small_mnist if data == "whole" else shards, *words_of(strategy)]
     (tmp_path / "cluster").mkdir()
     with standalone_cluster(tmp_path / "cluster") as cluster:
-        with Training(cluster, tmp_path, *words) as training:
-            training.until_in_the_midst_of(3)
+        with Training(cluster, tmp_path, *words, halts=(2, 4)) as training:
+            training.until_halted(2)
             os.kill(executor_of(cluster.workers[0]), signal.SIGKILL)
-            training.until_in_the_midst_of(6)
+            training.open(2)
+            training.until_halted(4)
             assert executor_of(cluster.workers[1])
             os.killpg(cluster.workers[1].pid, signal.SIGKILL)  # its executor is of its group
+            training.open(4)
             parameters = training.end()
     assert (tmp_path / "errors.log").read_text().count("Lost executor") == 2
     assert parameters == undisturbed(*words)
@@ -156,36 +166,52 @@ def test_an_executor_and_a_worker_that_are_killed_in_an_epoch_change_no_bit(
 
 @pytest.mark.parametrize("strategy", ["partitions", "averaging"])
 def test_a_driver_that_is_killed_on_a_cluster_is_resumed_to_the_same_bits(
-    cluster, mnist, tmp_path, undisturbed, strategy
+    cluster, small_mnist, tmp_path, undisturbed, strategy
 ):
     """With each strategy and optimizer: see test_checkpoints.py."""
-    words = ["--data", mnist, "--strategy", strategy, "--optimizer", "momentum"]
-    words += [*LONG_EPOCHS[strategy], "--learning-rate", 0.05, "--checkpoint-every", 1]
-    with Training(cluster, tmp_path, *words) as training:
-        training.until_in_the_midst_of(4)
-        os.killpg(training.process.pid, signal.SIGKILL)
+    words = ["--data", small_mnist, *words_of(strategy), "--optimizer", "momentum"]
+    words += ["--learning-rate", "0.05", "--checkpoint-every", "1"]
+    with Training(cluster, tmp_path, *words, halts=[4]) as training:
+        training.until_halted(4)
+        training.kill()
+    training.open(4)
     assert not (tmp_path / "model/parameters.npz").exists()
     progress, _ = checkpoints.load(str(tmp_path / "model"))
-    assert len(progress.history) >= 3
+    assert len(progress.history) == 3
     with Training(cluster, tmp_path, *words, "--resume") as training:
         parameters = training.end()
+    assert "after epoch 3 of" in training.said
     assert parameters == undisturbed(*words)
 
 
+@pytest.mark.parametrize("master", [LOCAL_CLUSTER, "standalone"])
 def test_a_cluster_answers_nobody_who_lacks_its_secret_and_shows_it_to_nobody(
-    spark, cluster, mnist, tmp_path
+    spark, cluster, small_mnist, tmp_path, master
 ):
-    secret = re.search(r"authenticate.secret (\w+)", cluster.properties.read_text())[1]
-    assert stat.S_IMODE(cluster.properties.stat().st_mode) == 0o600
-    with Training(cluster, tmp_path, "--data", mnist, "--epochs", 100000) as training:
-        training.until_in_the_midst_of(2)
-        servers = [cluster.master, *cluster.workers, training.process]
+    places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path)]
+    words = ["--data", small_mnist, "--epochs", "100000", *places]
+    servers = [cluster.master, *cluster.workers]
+    command = submit_command(cluster.url, "train.py", words, cluster.properties)
+    if master == LOCAL_CLUSTER:
+        servers = []
+        command = submit_command(LOCAL_CLUSTER, "train.py", words)
+    with Submitted(command, tmp_path) as training:
+        training.until_said("epoch 2/")
+        servers.append(training.process)
         pids = set().union(*(family(process.pid) for process in servers))
-        ports = {port for _, port in listening(pids)}
-        found = set().union(*(answers_to_strangers(spark, port) for port in ports))
+        found = listening(pids)
+        ports = {port for _, port in found}
+        spoken = set().union(*(answers_to_strangers(spark, port) for port in ports))
         commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in pids]
-        executor = executor_of(cluster.workers[0])
-        assert secret in Path(f"/proc/{executor}/environ").read_text()  # only its owner reads that
+        (executor, *_) = (pid for pid in pids if is_executor(pid))
+        # Only its owner reads that.
+        given = Path(f"/proc/{executor}/environ").read_text()
+    secret = re.search(r"_SPARK_AUTH_SECRET=(\w+)", given)[1]
     assert len(ports) >= 8, "master, workers, driver and executors, and the pages of some"
-    assert found == set()
-    assert not any(secret in command for command in commands)
+    assert all(address.is_loopback for address, _ in found), found
+    assert spoken == set()
+    assert len(secret) >= 64 and not any(secret in command for command in commands)
+
+
+def is_executor(pid: int) -> bool:
+    return "CoarseGrainedExecutor" in Path(f"/proc/{pid}/cmdline").read_text()

@@ -9,7 +9,7 @@ import pytest
 
 import data_loader
 from data_loader import default_partitions, find_data, image_label_pairs, load
-from images import download
+from images import download, sources
 from results.answers import first_pairs
 from runtime.command_line import UserError
 
@@ -21,7 +21,7 @@ COUNTS = {"train": [5923, 6742], "test": [980, 1135]}
 def raw_files(folder: str, part: str) -> tuple[np.ndarray, np.ndarray]:
     """Images (n, 784) and labels (n,) of a data folder, cut out of the bytes themselves."""
     contents = []
-    for name in data_loader.IDX_NAMES[part]:
+    for name in sources.IDX_NAMES[part]:
         plain, packed = Path(folder, name), Path(folder, f"{name}.gz")
         contents.append(plain.read_bytes() if plain.exists() else gzip.open(packed).read())
     images, labels = (np.frombuffer(content, np.uint8) for content in contents)
@@ -160,7 +160,7 @@ def test_plain_and_gzipped_folders_give_the_same_blocks_and_hashes(
         mixed = load(spark, str(tmp_path), part, [0, 1])
         assert_same(joined(plain.blocks), joined(mixed.blocks))
         assert plain.sha256 == mixed.sha256
-        assert list(plain.sha256) == list(data_loader.IDX_NAMES[part])
+        assert list(plain.sha256) == list(sources.IDX_NAMES[part])
 
 
 def test_a_folder_can_be_given_as_a_uri(spark, small_mnist):
@@ -172,13 +172,13 @@ def test_a_folder_can_be_given_as_a_uri(spark, small_mnist):
 
 def test_published_bits_are_named_mnist_with_their_hashes(real_mnist, splits):
     for part, split in splits.items():
-        expected = {name: download.SHA256[name] for name in data_loader.IDX_NAMES[part]}
+        expected = {name: download.SHA256[name] for name in sources.IDX_NAMES[part]}
         assert (split.name, split.sha256) == ("MNIST", expected)
 
 
-@pytest.mark.parametrize("changed", data_loader.IDX_NAMES["test"])
+@pytest.mark.parametrize("changed", sources.IDX_NAMES["test"])
 def test_one_other_bit_and_it_is_no_longer_called_mnist(spark, real_mnist, tmp_path, changed):
-    for name in data_loader.IDX_NAMES["test"]:
+    for name in sources.IDX_NAMES["test"]:
         content = bytearray(gzip.open(Path(real_mnist, f"{name}.gz")).read())
         content[-1] ^= name == changed
         (tmp_path / name).write_bytes(content)
@@ -216,7 +216,7 @@ def test_a_uri_of_no_folder_is_named_as_soon_as_spark_can_look(spark, downloads,
     assert downloads[1] == []
 
 
-@pytest.mark.parametrize("name", data_loader.IDX_NAMES["train"])
+@pytest.mark.parametrize("name", sources.IDX_NAMES["train"])
 def test_a_missing_file_is_named_with_its_folder(spark, small_mnist, tmp_path, name):
     place = shutil.copytree(small_mnist, tmp_path / "data")
     (place / name).unlink()

@@ -11,21 +11,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tracked import ROOT, tracked
 
 import data_loader
 import nn_math
 import predict
 import train
-from cluster import demo, hadoop_demo
+from cluster import hadoop_demo
 from training import settings
 from training.recipes import STRATEGIES
 from training.settings import arguments
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
-    for script in (settings, predict, data_loader, demo, hadoop_demo)
+    for script in (settings, predict, data_loader, hadoop_demo)
 }
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
 KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
@@ -47,11 +47,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 @pytest.fixture(scope="module")
 def files() -> set[str]:
-    """The files of the project; outside a clone, where git cannot tell, all that are there."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
-    if listed.returncode == 0:
-        return set(listed.stdout.splitlines())
-    return {str(path.relative_to(ROOT)) for path in ROOT.rglob("*") if path.is_file()}
+    return tracked()
 
 
 @pytest.fixture(scope="module")
@@ -143,8 +139,8 @@ def test_names_that_are_nowhere_are_found_out(files, program):
     assert missing(names, files, program) == nowhere
 
 
-def test_every_room_is_in_the_readme():
-    rooms = {f"`{path.parent.name}/`" for path in ROOT.glob("*/__init__.py")}
+def test_every_room_is_in_the_readme(files):
+    rooms = {f"`{name.split('/')[0]}/`" for name in files if re.fullmatch(r"\w+/__init__.py", name)}
     readme = (ROOT / "README.md").read_text()
     assert rooms and [room for room in rooms if room not in readme] == []
 
@@ -160,7 +156,7 @@ def test_every_make_target_named_is_in_the_makefile(page):
 @each_page
 def test_every_command_is_one_that_the_scripts_understand(page):
     for words in filter(None, commands(page.read_text())):
-        demonstrations = {"run": settings, "cluster-demo": demo, "hadoop-demo": hadoop_demo}
+        demonstrations = {"run": settings, "cluster-demo": settings, "hadoop-demo": hadoop_demo}
         if words[0] == "make" and words[1:2] and words[1] in demonstrations:
             told = [word.partition("=")[2] for word in words if word.startswith("ARGS=")]
             parser = demonstrations[words[1]].arguments()

@@ -13,15 +13,17 @@ import time
 from pathlib import Path
 
 import every_strategy
+import gated
 import pytest
 from from_outside import listening, wait_until
-from on_a_cluster import LONG_EPOCHS, Submitted
+from on_a_cluster import EPOCHS, Submitted, closed_gates, words_of
 from test_cluster import group
 
 import data_loader
 import train
 from cluster.hadoop import hadoop_cluster
 from cluster.processes import submit_command
+from pictures import figures
 from results import checkpoints
 from runtime import storage
 
@@ -36,16 +38,12 @@ def hadoop(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def data(hadoop, spark, mnist, small_mnist) -> dict[str, str]:
-    """Places in HDFS: MNIST and a small cut of it, each whole and in shards."""
-    places = {}
-    for name, folder, count in (("mnist", mnist, 12), ("small", small_mnist, 7)):
-        places[name] = f"{hadoop.uri}/data/{name}"
-        places[f"{name} shards"] = f"{hadoop.uri}/data/{name}-shards"
-        for file in Path(folder).glob("*ubyte*"):
-            storage.write(f"{places[name]}/{file.name}", file.read_bytes())
-        words = ["shard", places[name], places[f"{name} shards"], "--shards", str(count)]
-        assert data_loader.main(words) == 0
+def data(hadoop, spark, small_mnist) -> dict[str, str]:
+    """Places in HDFS: a small cut of MNIST, whole and in shards."""
+    places = {"small": f"{hadoop.uri}/data/small", "shards": f"{hadoop.uri}/data/small-shards"}
+    for file in Path(small_mnist).glob("*ubyte*"):
+        storage.write(f"{places['small']}/{file.name}", file.read_bytes())
+    assert data_loader.main(["shard", places["small"], places["shards"], "--shards", "7"]) == 0
     return places
 
 
@@ -75,62 +73,53 @@ def test_all_servers_listen_on_loopback_only(hadoop):
 
 
 @pytest.fixture(scope="module")
-def here(spark, small_mnist, data, tmp_path_factory) -> list[dict[str, bytes]]:
-    """The parameters of every strategy, on this machine's cores: of whole files, and of shards."""
-    found = []
+def here(spark, data, tmp_path_factory) -> dict[str, bytes]:
+    """The parameters of every strategy, on this machine's cores."""
+    folder = str(tmp_path_factory.mktemp("here"))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(train.figures, "draw_training", lambda *_: None)
-        for place in (small_mnist, data["small shards"]):
-            folder = str(tmp_path_factory.mktemp("here"))
-            every_strategy.main(place, folder)
-            found.append(every_strategy.parameters(folder))
-    return found
+        patched.setattr(figures, "draw_training", lambda *_: None)
+        every_strategy.main(data["small"], data["shards"], folder)
+    return every_strategy.parameters(folder)
 
 
-@pytest.mark.parametrize(
-    ("mode", "place", "which"), [("client", "small", 0), ("cluster", "small-shards", 1)]
-)
-def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path, mode, place, which):
-    """Each network with each strategy: on whole files in client mode, on shards in cluster mode."""
-    words = [f"hdfs:///data/{place}", f"hdfs:///bits/{mode}"]
+@pytest.mark.parametrize("mode", ["client", "cluster"])
+def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path, mode):
+    """Each network with each strategy, on whole files and on shards."""
+    words = ["hdfs:///data/small", "hdfs:///data/small-shards", f"hdfs:///bits/{mode}"]
     command = hadoop.submit(mode, every_strategy.__file__, words)
     with Submitted(command, tmp_path, variables=hadoop.variables) as run:
         run.ended()
-    assert every_strategy.parameters(f"{hadoop.uri}/bits/{mode}") == here[which]
+    assert every_strategy.parameters(f"{hadoop.uri}/bits/{mode}") == here
 
 
-def training(hadoop, folder: Path, mode: str, place: str, *words) -> Submitted:
-    """train.py on YARN, into hdfs:///PLACE."""
+def training(hadoop, folder: Path, mode: str, place: str, halts, *words) -> Submitted:
+    """train.py on YARN, into hdfs:///PLACE; it halts in some epochs."""
+    gates = closed_gates(folder, *halts)
     places = ["--model-dir", f"hdfs:///{place}", "--plots-dir", f"hdfs:///{place}/plots"]
-    words = [str(word) for word in (*words, *places)]
-    command = hadoop.submit(mode, "train.py", words)
-    return Submitted(command, folder, variables=hadoop.variables)
+    command = hadoop.submit(mode, gated.__file__, [str(gates), *words, *places])
+    return Submitted(command, folder, variables=hadoop.variables, gates=gates)
 
 
 def test_an_executor_and_a_node_manager_that_are_killed_in_an_epoch_change_no_bit(
     hadoop, data, tmp_path, undisturbed
 ):
-    # So many that the run is not over before its processes are found.
-    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"], "--epochs", 40]
-    with training(hadoop, tmp_path, "client", "killed", "--data", data["mnist"], *words) as run:
-        run.until_in_the_midst_of(3)
+    words = [*words_of("partitions"), "--data", data["small"]]
+    with training(hadoop, tmp_path, "client", "killed", (2, 4), *words) as run:
+        run.until_halted(2)
         (master,) = containers(hadoop, "yarn.ExecutorLauncher").values()
         (other,) = set(NODE_MANAGERS) - {master}
         # The master's machine has room for one executor more: the other machine has one or both.
         executors = containers(hadoop, EXECUTOR)
         os.kill(min(executors, key=lambda pid: executors[pid] == other), signal.SIGKILL)
-        run.until_in_the_midst_of(6)
-        last = [pid for pid, name in containers(hadoop, EXECUTOR).items() if name == other]
-        assert last
-        for pid in last:  # the tasks it has now, or is given in the next seconds, do not end there
-            os.kill(pid, signal.SIGSTOP)
-        time.sleep(5)
-        assert run.process.poll() is None
+        run.open(2)
+        run.until_halted(4)
+        wait_until(lambda: other in containers(hadoop, EXECUTOR).values())
         os.killpg(hadoop.servers[other].pid, signal.SIGKILL)  # its containers are of its group
+        run.open(4)
         run.ended()
     hadoop.start(other)
     assert (tmp_path / "errors.log").read_text().count("Lost executor") >= 2
-    assert bits(f"{hadoop.uri}/killed") == undisturbed("--data", data["mnist"], *words)
+    assert bits(f"{hadoop.uri}/killed") == undisturbed(*words)
     assert b"PNG" in storage.read(f"{hadoop.uri}/killed/plots/cost.png")[:8]
 
 
@@ -150,23 +139,18 @@ class Attempts:
                 return log.read_text()
         return ""
 
-    def until_in_epoch(self, epoch: int):
-        wait_until(lambda: f"epoch {epoch - 1}/" in self.said(1), 900)
-
 
 @pytest.mark.parametrize("what", ["its process is killed", "its machine stands still for a while"])
 def test_a_second_attempt_of_yarn_goes_on_to_the_same_bits(
     hadoop, data, tmp_path, undisturbed, what
 ):
     """A machine that stands still is given up, comes back, and goes on writing for a moment."""
-    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"], "--data"]
+    words = [*words_of("partitions"), "--data", data["shards"]]
     place = f"attempts-{len(what)}"
     attempts = Attempts(hadoop)
-    with training(
-        hadoop, tmp_path, "cluster", place, *words, data["mnist shards"],
-        "--checkpoint-every", 1, "--resume"
-    ) as run:  # fmt: skip
-        attempts.until_in_epoch(4)
+    saved = "--checkpoint-every", "1", "--resume"
+    with training(hadoop, tmp_path, "cluster", place, [4], *words, *saved) as run:
+        run.until_halted(4)
         ((master, machine),) = containers(hadoop, MASTER).items()
         node_manager = hadoop.servers[machine].pid
         first = group(node_manager)
@@ -174,18 +158,19 @@ def test_a_second_attempt_of_yarn_goes_on_to_the_same_bits(
             os.kill(master, signal.SIGKILL)
         else:
             os.killpg(node_manager, signal.SIGSTOP)
+        run.open(4)
         try:
             run.process.wait(timeout=900)
         finally:
             os.killpg(node_manager, signal.SIGCONT)
         run.ended()
     wait_until(lambda: not (set(first) - {node_manager}) & set(containers(hadoop, MASTER)), 120)
-    assert "continuing after epoch" in attempts.said(2)
-    assert bits(f"{hadoop.uri}/{place}") == undisturbed(*words, data["mnist shards"])
+    assert "after epoch 3 of" in attempts.said(2)
+    assert bits(f"{hadoop.uri}/{place}") == undisturbed(*words)
     progress, _ = checkpoints.load(f"{hadoop.uri}/{place}")
-    assert len(progress.history) == 8
+    assert len(progress.history) == EPOCHS
     history = storage.read(f"{hadoop.uri}/{place}/history.csv").decode()
-    assert [line.split(",")[0] for line in history.splitlines()[1:]] == list("12345678")
+    assert [line.split(",")[0] for line in history.splitlines()[1:]] == list("12345")
 
 
 def test_a_file_in_hdfs_is_replaced_in_one_step(hadoop, spark):
@@ -209,18 +194,17 @@ def test_a_file_in_hdfs_is_replaced_in_one_step(hadoop, spark):
     assert storage.names(f"{hadoop.uri}/replaced") == ["file"]
 
 
-def local_training(hadoop, folder: Path, *words, options=()) -> Submitted:
-    """train.py on this machine's cores, into hdfs:///stopped."""
-    places = ["--model-dir", "hdfs:///stopped", "--plots-dir", str(folder)]
-    words = [str(word) for word in (*words, *places)]
-    command = submit_command("local[2]", "train.py", words, options=options)
-    return Submitted(command, folder, variables=hadoop.variables)
+def local_training(hadoop, folder: Path, halts, *words, options=()) -> Submitted:
+    """train.py on this machine's cores, into hdfs:///stopped; it halts in some epochs."""
+    gates = closed_gates(folder, *halts)
+    words = [str(gates), *words, "--model-dir", "hdfs:///stopped", "--plots-dir", str(folder)]
+    command = submit_command("local[2]", gated.__file__, words, options=options)
+    return Submitted(command, folder, variables=hadoop.variables, gates=gates)
 
 
 def test_a_name_node_that_stops_and_comes_back(hadoop, data, tmp_path, undisturbed):
     """The run ends with a line and resumes; where HDFS's client is told to wait, it goes on."""
-    words = ["--strategy", "partitions", *LONG_EPOCHS["partitions"], "--data", data["mnist"]]
-    words += ["--checkpoint-every", 1]
+    words = [*words_of("partitions"), "--data", data["small"], "--checkpoint-every", "1"]
 
     def stop():
         os.killpg(hadoop.servers["name-node"].pid, signal.SIGKILL)
@@ -231,23 +215,25 @@ def test_a_name_node_that_stops_and_comes_back(hadoop, data, tmp_path, undisturb
         _, system = storage._hadoop(hadoop.uri)
         wait_until(lambda: not system.isInSafeMode(), 300)  # until it knows where the blocks are
 
-    with local_training(hadoop, tmp_path, *words) as run:
-        run.until_in_the_midst_of(3)
+    with local_training(hadoop, tmp_path, [3], *words) as run:
+        run.until_halted(3)
         stop()
+        run.open(3)
         run.process.wait(timeout=600)
         start()
         run.ended(status=1)
-    (error,) = (line for line in run.said if line.startswith("error: "))
+    (error,) = (line for line in run.said.splitlines() if line.startswith("error: "))
     assert re.match(r"error: cannot (look at|read|write) hdfs:///stopped/\S+: ", error)
-    assert "Traceback" not in "".join(run.said)
+    assert "Traceback" not in run.said
     wait = ["--conf", "spark.hadoop.dfs.client.retry.policy.enabled=true"]
-    with local_training(hadoop, tmp_path, *words, "--resume", options=wait) as run:
-        run.until_in_the_midst_of(5)
+    with local_training(hadoop, tmp_path, [4], *words, "--resume", options=wait) as run:
+        run.until_halted(4)
         stop()
+        run.open(4)
         time.sleep(15)  # longer than the client waits without being told to
         start()
         run.ended()
-    assert "continuing after epoch" in "".join(run.said)
+    assert "after epoch 2 of" in run.said
     assert bits(f"{hadoop.uri}/stopped") == undisturbed(*words)
 
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from on_a_cluster import LONG_EPOCHS, Training
+from on_a_cluster import Training, words_of
 
 from cluster.processes import Host
 from cluster.standalone import standalone_cluster
@@ -64,16 +64,17 @@ def hosts() -> Iterator[list[Host]]:
 
 @pytest.mark.parametrize("strategy", ["maps", "partitions"])
 def test_a_host_that_is_cut_off_in_an_epoch_changes_no_bit(
-    hosts, mnist, tmp_path, undisturbed, strategy
+    hosts, small_mnist, tmp_path, undisturbed, strategy
 ):
-    words = ["--data", mnist, "--strategy", strategy, *LONG_EPOCHS[strategy]]
+    words = ["--data", small_mnist, *words_of(strategy)]
     (tmp_path / "cluster").mkdir()
     with standalone_cluster(tmp_path / "cluster", hosts=hosts) as cluster:
         with cluster.properties.open("a") as properties:
             properties.write(NOTICED_SOON)
-        with Training(cluster, tmp_path, *words, host=hosts[0]) as training:
-            training.until_in_the_midst_of(3)
+        with Training(cluster, tmp_path, *words, halts=[3], host=hosts[0]) as training:
+            training.until_halted(3)
             ip("-n", hosts[0].entry[-1], "link", "set", "port-3", "down")
+            training.open(3)
             parameters = training.end()
     assert "Lost executor" in (tmp_path / "errors.log").read_text()
     assert parameters == undisturbed(*words)

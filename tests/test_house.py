@@ -1,14 +1,17 @@
 """The rooms of the house: what the four files at the door import, and who sees that it stays so."""
 
 import ast
+import re
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tracked import ROOT, tracked
 
-ROOT = Path(__file__).parent.parent
-PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-DOOR = {path.stem for path in ROOT.glob("*.py")}
+FILES = tracked()
+PACKAGES = {name.split("/")[0] for name in FILES if re.fullmatch(r"\w+/__init__\.py", name)}
+DOOR = {name.removesuffix(".py") for name in FILES if re.fullmatch(r"\w+\.py", name)}
 MAY_IMPORT = {
     "nn_math": set(),
     "data_loader": {"images", "network", "nn_math", "runtime"},
@@ -29,7 +32,19 @@ def imported(file: Path) -> set[str]:
 
 
 def test_four_files_stand_at_the_door():
-    assert {f"{name}.py" for name in MAY_IMPORT} == {path.name for path in ROOT.glob("*.py")}
+    if (ROOT / ".git").exists():
+        assert set(MAY_IMPORT) == DOOR
+    assert set(MAY_IMPORT) <= DOOR, "a user's own files may stand beside them"
+
+
+def test_files_of_the_users_own_are_not_the_projects(tmp_path):
+    for name in ("train.py", "own.py"):
+        (tmp_path / name).touch()
+    assert tracked(tmp_path) == {"train.py", "own.py"}, "without git all are"
+    for words in (["init", "-q"], ["add", "train.py"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+    assert tracked(tmp_path) == {"train.py"}
+    assert tracked(ROOT) >= {"train.py", "tests/test_house.py"}
 
 
 @pytest.mark.parametrize("name", MAY_IMPORT)

@@ -1,5 +1,6 @@
 """What the Makefile itself decides: what training is told, and which files are too large."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,6 +15,14 @@ def make(folder: Path, *words: str) -> subprocess.CompletedProcess:
     shutil.copy(ROOT / "Makefile", folder)
     command = ["make", "--silent", "-o", ".venv/program", "-o", ".venv/tests", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+
+
+def test_make_alone_lists_every_target(tmp_path):
+    done = make(tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    listed = re.findall(r"^make (\S+)  *[a-z]", done.stdout, re.MULTILINE)
+    phony = re.search(r"\.PHONY: ((?:\\\n|.)*)", (ROOT / "Makefile").read_text())[1]
+    assert sorted(listed) == sorted(set(phony.replace("\\", " ").split()) - {"help"})
 
 
 @pytest.mark.parametrize(

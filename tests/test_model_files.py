@@ -16,6 +16,7 @@ from network.sequential import read
 from nn_math import Parameters, initial_parameters
 from results import model_files
 from results.model_files import Epoch, load_settings, save_parameters
+from runtime import storage
 from runtime.command_line import UserError
 
 HISTORY = [
@@ -335,3 +336,16 @@ def test_settings_that_no_run_has_written_are_refused(tmp_path, changed):
     content = json.dumps(SETTINGS | changed).encode()
     text = refusal(load_settings, tmp_path, "settings.json", content)
     assert "not the settings of a run" in text
+
+
+def test_a_new_run_keeps_the_network_that_it_replaces(tmp_path, capsys):
+    folder = str(tmp_path / "model")
+    model_files.keep_previous(folder)
+    assert not (tmp_path / "model").exists() and capsys.readouterr().out == ""
+    for content in (b"first", b"second"):
+        storage.write(f"{folder}/parameters.npz", content)
+        storage.write(f"{folder}/settings.json", content)
+        model_files.keep_previous(folder)
+        assert f"it is kept in {folder}/previous" in capsys.readouterr().out
+        assert (tmp_path / "model/previous/parameters.npz").read_bytes() == content
+        assert (tmp_path / "model/previous/settings.json").read_bytes() == content

@@ -36,6 +36,7 @@ from network.layers import (
     cross_entropy,
 )
 from network.sequential import (
+    IMAGES_AT_ONCE,
     Sequential,
     backward_places,
     batch_tuple,
@@ -307,6 +308,17 @@ def test_dropout_draws_by_its_key_and_place_and_leaves_predicting_alone():
     assert error_tuple(network, parameters, X, y_true) == error_tuple(
         without, parameters, X, y_true
     )
+
+
+def test_dropout_draws_anew_for_each_part_of_a_block_that_a_convolution_takes_at_once():
+    network = read("conv 2 5, relu, dropout 0.5, dense, softmax", 3)
+    parameters, (X, y_true) = some_parameters(network), some_batch(IMAGES_AT_ONCE, 3)
+
+    def error(X, y_true) -> float:
+        return batch_tuple(network, parameters, X, y_true, KEY)[0]
+
+    twice = error(np.concatenate([X, X]), np.concatenate([y_true, y_true]))
+    assert abs(twice - 2 * error(X, y_true)) > 1e-3
 
 
 @contextlib.contextmanager
@@ -748,7 +760,7 @@ def test_the_chain_of_a_new_layer_is_its_maps_on_all_images_at_once(leaky_relu):
 
 
 def filled(*words: str):
-    return from_command_line(list(words))
+    return from_command_line(list(words))[0]
 
 
 BY_RECIPE = ["strategy", "optimizer", "schedule", "batch_size", "shift", "epochs", "fraction"]

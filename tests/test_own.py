@@ -383,6 +383,36 @@ def test_a_large_photograph_takes_less_than_a_second(tmp_path):
 
 
 @pytest.mark.long
+def test_a_photograph_of_200_million_pixels_is_read_as_a_smaller_one(tmp_path):
+    picture = drawn(7, (800, 600), (300, 160, 460, 440), 12).convert("L")
+    picture.save(tmp_path / "small.jpg")
+    picture.resize((16_000, 12_000)).save(tmp_path / "large.jpg")
+    small, large = (read_digit(tmp_path / f"{size}.jpg") for size in ("small", "large"))
+    assert (small.doubt, large.doubt) == ("", "")
+    assert difference(small.pixels, large.pixels) < 4
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "I;16"])
+def test_a_large_picture_in_any_mode_is_read_as_a_small_one(read, mode):
+    picture = drawn(4, (500, 500), (150, 100, 350, 400), 40)
+    large = picture.resize((5000, 5000))
+    if mode == "I;16":
+        large = Image.fromarray(np.asarray(large).astype(np.uint16) * 200)
+    else:
+        large = large.convert("RGB").convert(mode)
+    assert difference(read(large, compress_level=1), read(picture)) < 4
+
+
+@pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])
+def test_a_pixel_that_is_no_number_hides_no_digit(read, strange):
+    levels = np.asarray(drawn(2, (300, 300), (100, 50, 200, 250), 25), np.float32) / 1000 + 5
+    plain = read(Image.fromarray(levels), "digit.tif")
+    levels[3, 4] = strange
+    assert difference(read(Image.fromarray(levels), "digit.tif"), plain) < 1
+
+
+@pytest.mark.long
 def test_neither_spark_nor_matplotlib_is_loaded():
     program = "import images.own, sys; sys.exit(bool({'pyspark', 'matplotlib'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], cwd=ROOT).returncode == 0
@@ -417,6 +447,7 @@ UNREADABLE = {
     "text": (lambda path: path.write_text("seven\n"), "no image"),
     "truncated": (truncated_png, "damaged"),
     "bomb": (png_of_a_bomb, "million pixels"),
+    "tall": (lambda path: Image.new("1", (1, 70_000)).save(path), "or 65,535 a side"),
     "all white": (lambda path: Image.new("L", (50, 50), 255).save(path), "no digit"),
     "all transparent": (lambda path: Image.new("RGBA", (50, 50)).save(path), "no digit"),
     "one pixel": (lambda path: Image.new("L", (1, 1)).save(path), "no digit"),

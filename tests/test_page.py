@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from images import offline_digits, own
 from network.layers import LAYERS
 from network.sequential import batch_tuple, initial_parameters, read
 from pictures import page
-from results import model_files
+from results import labels, model_files
 from results.answers import Answer
 from results.model_files import Epoch, Trained
 from runtime.command_line import UserError
@@ -62,9 +63,11 @@ def moved(parameters, gradients, n, alpha) -> tuple:
 
 def write(folder, trained, few_images, name="MNIST", alpha=0.1) -> str:
     """network.html with 100 of the few images, and 50 more; returns where it is, as a URL."""
-    images = zip(few_images[0].astype("float32") / 255, few_images[1], strict=True)
-    answers = [Answer(x, x[:10], 0.0, int(truth)) for x, truth in images]
-    page.save(str(folder), trained, answers[:100], answers[100:150], name, alpha)
+    X = few_images[0][:150].astype("float32") / 255
+    images = zip(X, predict.predict(trained, X), few_images[1].tolist(), strict=False)
+    answers = [Answer(x, Y, 0.0, truth) for x, Y, truth in images]
+    unsure = {"least_output": labels.LEAST_OUTPUT, "close": labels.CLOSE}
+    page.save(str(folder), trained, answers[:100], answers[100:150], name, alpha, unsure)
     return (folder / page.PAGE).as_uri()
 
 
@@ -148,7 +151,7 @@ def test_what_is_no_history_is_told_in_one_line(tmp_path, text):
 
 def test_the_parts_are_small():
     lines = {part.name: len(part.read_text().splitlines()) for part in PARTS.iterdir()}
-    assert sum(lines.values()) <= 1000
+    assert sum(lines.values()) <= 1180
     assert lines["mathematics.js"] <= 150
 
 
@@ -167,6 +170,36 @@ def test_the_page_is_made_from_a_zip_too(tmp_path):
     length, file = done.stdout.split()
     assert int(length) > 30_000
     assert "modules.zip" in file
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate"),
+    [
+        ({"learning_rate": 0.5}, 0.5),
+        ({"learning_rate": 0.5, "optimizer": "adam"}, 0.1),
+        ({}, 0.1),
+        ({"learning_rate": "0.5"}, 0.1),
+        ({"learning_rate": float("nan")}, 0.1),
+        ({"learning_rate": float("inf")}, 0.1),
+        ({"learning_rate": -(10**400)}, 0.1),
+    ],
+)
+def test_the_pages_own_steps_begin_with_the_rate_of_the_run_if_it_is_one(settings, rate):
+    assert page.rate_of(settings) == rate
+
+
+def test_what_is_no_number_does_not_reach_the_page(few_images, tmp_path):
+    """NaN and Infinity are no JSON, and a page with them would be dead."""
+    odd = [Epoch(3, np.nan, 0.9, 100, 1.0), Epoch(4, 0.1, np.inf, 100, 1.0)]
+    network = read("dense 4, sigmoid, dense, sigmoid", 10)
+    parameters = initial_parameters(network, 1)
+    write(tmp_path, Trained(network, parameters, list(range(10)), HISTORY + odd), few_images)
+    text = (tmp_path / page.PAGE).read_text()
+    content = re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1]
+    history = json.loads(content, parse_constant=lambda name: pytest.fail(name))["history"]
+    assert history == [[1, 0.3, 0.5], [2, 0.2, 0.9]]
+    with pytest.raises(ValueError, match="JSON"):
+        page.page({"alpha": np.nan})
 
 
 def test_what_is_in_the_data_cannot_become_markup():
@@ -322,8 +355,7 @@ def test_steps_by_hand_are_those_of_numpy_and_reset_undoes_them(visit, url, trai
     )
     for name, values in found:
         np.testing.assert_allclose(values, getattr(theta, name).ravel(), atol=1e-5)
-    before = tab.text_content("#outcome tr:first-child td:nth-of-type(1)")
-    now = tab.text_content("#outcome tr:first-child td:nth-of-type(2)")
+    before, now = re.findall(r"cost (\S+),", tab.text_content("#outcome"))
     assert float(before) == pytest.approx(costs[-1], rel=0.01)
     assert float(now) < float(before)
     assert tab.locator("#moved").is_visible()
@@ -339,7 +371,7 @@ def test_fifty_steps_can_be_stopped(visit, url):
     tab.click("#stop")
     tab.locator("#stop[disabled]").wait_for()
     last = tab.text_content("#costs output")
-    assert 1 <= int(re.search(r"after (\d+) steps", last)[1]) < 50
+    assert 1 <= int(re.search(r"step (\d+): ", last)[1]) < 50
     tab.wait_for_timeout(300)
     assert tab.text_content("#costs output") == last
 
@@ -350,46 +382,229 @@ def test_the_sum_does_not_depend_on_the_partitions(visit, url):
     totals = []
     for partitions in ("1", "2", "8"):
         tab.select_option("#partitions", partitions)
-        parts = tab.locator("#parts > li")
-        assert parts.count() == int(partitions)
-        assert tab.locator("#parts canvas").count() == 10
-        totals.append(parts.last.locator("p").last.text_content())
-        assert "203,572 bytes" not in totals[-1]
+        assert tab.locator("#parts > li").count() == int(partitions)
+        assert tab.locator("#parts .thumb").count() == 10
+        done, _, total = tab.text_content("#pile").partition(": ")
+        assert done == f"Σ of {partitions} of {partitions} partitions"
+        totals.append(total)
     assert len(set(totals)) == 1
     # 50,890 parameters and E, Acc, n, four bytes each
-    assert "50,893 numbers, 203,572 bytes" in parts.first.text_content()
+    assert "50,893 numbers, 203,572 bytes" in tab.text_content("#size")
+
+
+def reduced(tab) -> tuple[int, list[int], int]:
+    """How far the reduce has come: its step, the images in each partition, sums in the driver."""
+    lines = tab.locator("#parts p").all_text_contents()
+    in_partitions = [int(re.match(r"Σ of (\d+): ", line)[1]) for line in lines]
+    in_driver = int(re.match(r"Σ of (\d+) of", tab.text_content("#pile"))[1])
+    return int(tab.input_value("#at")), in_partitions, in_driver
 
 
 @in_browsers
-def test_the_boxes_of_the_articles_network_are_the_readmes_maps(visit, few_images, tmp_path):
+def test_the_reduce_can_be_played_stopped_and_stepped(visit, url):
+    tab = visit(url)
+    tab.select_option("#partitions", "3")
+    whole = tab.text_content("#pile")
+    assert reduced(tab) == (7, [3, 3, 4], 3)
+    tab.locator("#at").fill("0")
+    assert reduced(tab) == (0, [0, 0, 0], 0)
+    for step in ((1, [1, 1, 1], 0), (2, [2, 2, 2], 0)):
+        tab.click("#forth")
+        assert tab.evaluate("() => document.getAnimations().length") == 3  # a tuple a partition
+        tab.locator("#halt[disabled]").wait_for()
+        assert reduced(tab) == step
+    tab.click("#play")
+    tab.wait_for_timeout(900)
+    tab.click("#halt")
+    stopped = reduced(tab)
+    assert 2 < stopped[0] < 7
+    tab.wait_for_timeout(900)
+    assert reduced(tab) == stopped
+    tab.click("#play")
+    tab.locator("#halt[disabled]").wait_for()
+    assert reduced(tab) == (7, [3, 3, 4], 3)
+    assert tab.text_content("#pile") == whole
+    tab.click("#play")  # from the beginning
+    tab.click("#step")  # other parameters: the reduce is done
+    assert reduced(tab) == (7, [3, 3, 4], 3)
+
+
+@in_browsers
+@in_chromium
+def test_nothing_flies_for_those_who_want_no_motion(visit, url):
+    tab = visit(url, reduced_motion="reduce")
+    tab.click("#play")
+    tab.wait_for_timeout(1000)
+    assert tab.evaluate("() => document.getAnimations().length") == 0
+    assert 0 < reduced(tab)[0] < 7
+
+
+@in_browsers
+def test_the_arrows_of_the_articles_network_are_the_readmes_maps(visit, few_images, tmp_path):
     network = read("dense 64, sigmoid, dense, sigmoid", 2)
     article = Trained(network, initial_parameters(network, 1), [0, 1], HISTORY)
     keep = few_images[1] < 2
     tab = visit(write(tmp_path, article, (few_images[0][keep], few_images[1][keep])))
     rows = re.findall(r"^\| (\d) \| (.*) \| (\(.*\)) \|$", (ROOT / "README.md").read_text(), re.M)
     assert [row[0] for row in rows] == list("12345678")
-    boxes = tab.locator("#chain > li")
-    assert boxes.count() == 9
-    for box, (number, computes, after) in zip(boxes.all()[1:], rows, strict=True):
-        assert box.locator("h3").text_content() == f"map {number}"
-        assert box.locator(".tuple").text_content() == after.replace("\\", "")
-        formula = computes.replace("\\", "").replace("E = 1/2 Σ (Y - y*)²", "E")
-        assert box.locator(".best").first.text_content() == formula
-    tab.locator("#chain .pick canvas").first.click()
-    assert re.match(r"What goes into H\^\[\d+\]", tab.text_content("#unit h3"))
-    tab.locator("#chain .back canvas").first.hover()
-    said = tab.locator("#chain .back output").first.text_content()
-    assert said.startswith("dB2[") and "(Y - y*) · sigmoid'(Y^)" in said
+    arrows, tuples = tab.locator("#chain .arrow"), tab.locator("#chain .node p")
+    assert (arrows.count(), tuples.count()) == (8, 9)
+    assert tuples.first.text_content() == "(x, y*)"
+    for arrow, after, row in zip(arrows.all(), tuples.all()[1:], rows, strict=True):
+        number, computes, tuple_after = (text.replace("\\", "") for text in row)
+        formula = computes.replace("E = 1/2 Σ (Y - y*)²", "E")
+        assert arrow.text_content() == f"map {number}{formula}"
+        assert after.text_content() == tuple_after
+        arrow.click()
+        panel = tab.locator("#chain .panel")
+        assert panel.locator("h3").text_content() == f"map {number}: {formula}"
+        assert panel.locator(".after").text_content() == f"gives {tuple_after}"
+        assert " = " in panel.locator("output").first.text_content()  # the numbers of one unit
+    arrows.last.click()
+    assert not panel.is_visible()
 
 
 @in_browsers
-def test_a_network_with_convolutions_has_a_box_for_each_map(visit, few_images, tmp_path):
+def test_the_chain_goes_right_and_back_left_and_down_on_a_phone(visit, url):
+    places = "() => [...document.querySelectorAll('#chain .node')].map((e) => {"
+    places += " const { left, top } = e.getBoundingClientRect(); return [left, top]; })"
+    left, top = np.transpose(visit(url, width=1024).evaluate(places))
+    assert (np.diff(left[:5]) > 0).all() and (np.diff(left[5:]) < 0).all()
+    np.testing.assert_allclose(left[5:], left[3::-1], atol=2)  # a derivative stands under its value
+    assert top[:5].max() < top[5:].min()
+    left, top = np.transpose(visit(url, width=375).evaluate(places))
+    assert np.ptp(left) == 0 and (np.diff(top) > 0).all()
+
+
+@in_browsers
+def test_an_arrow_shows_the_numbers_of_one_unit(visit, url, trained, few_images):
+    tab = visit(url)
+    tab.click("#gallery button >> nth=5")
+    W1, B1, W2, B2 = trained.parameters
+    x, y = few_images[0][5] / 255, np.eye(10)[few_images[1][5]]
+    H_hat = x @ W1 + B1[0]
+    Y = predict.predict(trained, x.astype("float32"))[0]
+    tab.locator(".arrow").first.click()
+    tab.locator(".panel .pick canvas").press("ArrowRight")
+    unit = int(np.abs(H_hat).argmax()) + 1
+    if unit % 8 == 0:  # the last of its row
+        unit -= 1
+    tab.locator(".panel .pick canvas").press("Enter")
+    assert tab.text_content(".inside b").startswith(f"What goes into H^[{unit}] ")
+    said = tab.text_content(".inside p").replace("\u2212", "-")
+    numbers = [float(number) for number in re.findall(r"(?:sum of the products|B1|=) (\S+)", said)]
+    np.testing.assert_allclose(numbers, [x @ W1[:, unit], B1[0, unit], H_hat[unit]], rtol=0.01)
+    tab.locator(".arrow >> nth=4").click()
+    said = tab.locator(".panel output").first.text_content().replace("\u2212", "-")
+    k, dB2 = re.fullmatch(
+        r"dB2\[(\d)\] = \(Y - y\*\) · sigmoid'\(Y\^\) = .* = (\S+)", said
+    ).groups()
+    expected = (Y - y) * Y * (1 - Y)
+    assert int(k) == np.abs(expected).argmax()
+    assert float(dB2) == pytest.approx(expected[int(k)], rel=0.01)
+
+
+@in_browsers
+def test_a_long_chain_has_an_arrow_for_the_maps_of_a_layer(visit, few_images, tmp_path):
     tab = visit(write(tmp_path, learned(few_images, CONVOLUTIONS, 1), few_images))
-    assert tab.locator("#chain > li:not(.back)").count() == 13  # with the image, picture, flatten
-    assert tab.locator("#chain > .back").count() == 11
-    tab.locator("#chain .pick canvas").first.click(position={"x": 20, "y": 20})
-    assert re.match(r"What goes into H1\^\[0, \d+, \d+\]", tab.text_content("#unit h3"))
-    assert tab.locator("#unit canvas").count() == 3
+    arrows = tab.locator("#chain .arrow").all_text_contents()
+    assert arrows == [
+        *("maps 1\u20134picture, conv, relu, maxpool", "maps 5\u20138conv, tanh, maxpool, flatten"),
+        *("maps 9\u201310dense, relu", "maps 11\u201312dense, softmax"),
+        *("maps 13\u201314softmax, dense", "maps 15\u201316relu, dense"),
+        *("maps 17\u201320flatten, maxpool, tanh, conv", "maps 21\u201323maxpool, relu, conv"),
+    ]
+    assert tab.locator("#chain").bounding_box()["height"] < 500
+    tab.locator(".arrow").first.click()
+    assert tab.locator(".panel h3").count() == 4
+    tab.locator(".panel .pick canvas").click(position={"x": 20, "y": 20})
+    assert re.match(r"What goes into H1\^\[0, \d+, \d+\]", tab.text_content(".inside b"))
+    assert tab.locator(".inside canvas").count() == 3
+    for arrow in tab.locator(".arrow").all()[1:]:
+        arrow.click()
+        units = tab.locator(".panel > div > .shown > figure output").all_text_contents()
+        assert units and all(" = " in said for said in units)
+
+
+@in_browsers
+def test_outputs_are_strips_of_colour_with_the_number_on_demand(visit, url, trained, few_images):
+    tab = visit(url, width=375)
+    tab.click("#gallery button >> nth=7")
+    X = (few_images[0][:10] / 255).astype("float32")
+    Y = predict.predict(trained, X)
+    strip = tab.locator("#outputs canvas").first
+    levels = "canvas => [...canvas.getContext('2d').getImageData(0, 0, 10, 1).data]"
+    darkness = 1 - (np.array(strip.evaluate(levels))[::4] - 17) / (255 - 17)
+    np.testing.assert_allclose(darkness, Y[7], atol=0.01)
+    width = strip.bounding_box()["width"]
+    strip.hover(position={"x": 4.5 * width / 10, "y": 5})
+    assert tab.text_content("#outputs output") == f"output for 4 ({Y[7][4]:.3f})"
+    tab.locator("#step").click()
+    before, now = tab.locator("#compared figure").all()
+    before.locator(".frame canvas").press("ArrowRight")
+    row, digit = re.fullmatch(
+        r"image (\d+), a \d: output for (\d) .*", before.locator("output").text_content()
+    ).groups()
+    number = float(before.locator("output").text_content().split()[-1])
+    assert number == pytest.approx(Y[int(row) - 1][int(digit)], abs=0.001)
+    assert now.locator(".beside canvas").count() == 10
+
+
+@in_browsers
+def test_an_example_is_drawn_already_and_the_first_stroke_replaces_it(visit, url, trained):
+    tab = visit(url)
+    answer = predict.predict(trained, sees(tab).reshape(1, 784) / 255).argmax()
+    assert tab.text_content("h1") == "Draw a digit from 0 to 9"
+    assert tab.text_content("#answer").startswith(f"The answer is {answer} (")
+    assert tab.locator("#truths [aria-pressed=true]").text_content() == str(answer)
+    assert not tab.locator("#no-truth").is_visible()
+    draw(tab, strokes_of(1)[:1], size=0.3)
+    drawn = sees(tab).reshape(28, 28) > 64
+    assert drawn.any(axis=0).sum() < 15  # only the stroke
+    assert tab.locator("#no-truth").is_visible()
+    tab.click("#undo")
+    assert tab.locator("#undo").is_disabled()
+
+
+@in_browsers
+def test_the_page_is_unsure_for_the_reasons_of_predict(visit, url, trained, few_images, tmp_path):
+    tab = visit(url)
+    X = (few_images[0][:100] / 255).astype("float32")
+    said = set()
+    for k, Y in enumerate(predict.predict(trained, X)):
+        second, first = np.sort(Y)[-2:]
+        reason = "the runner-up is close" if second > predict.CLOSE * first else ""
+        if first < predict.LEAST_OUTPUT:
+            reason = f"no output reaches {predict.LEAST_OUTPUT}"
+        if reason in said:
+            continue
+        said.add(reason)
+        tab.click(f"#gallery button >> nth={k}")
+        assert tab.locator("#unsure").is_visible() == bool(reason)
+        assert not reason or tab.text_content("#unsure") == f"Unsure: {reason}."
+    assert len(said) == 3
+
+
+DOUBTFUL = {
+    "ink at the edge of the picture": [[(0.4, 0.2), (0.4, 1.0)]],
+    "several pieces of ink": [[(0.3, 0.2), (0.3, 0.8)], [(0.6, 0.2), (0.6, 0.8)]],
+    "wider than a digit": [[(0.2, 0.4), (0.8, 0.5)]],
+    "": [[(0.5, 0.2), (0.45, 0.8)]],
+}
+
+
+@in_browsers
+@pytest.mark.parametrize("doubt", DOUBTFUL)
+def test_a_drawing_is_doubted_as_own_images_doubts_a_picture_of_it(visit, url, tmp_path, doubt):
+    tab = visit(url)
+    draw(tab, DOUBTFUL[doubt], size=1, left=0, top=0)
+    picture = tab.locator("#pad").evaluate("pad => pad.toDataURL()")
+    (tmp_path / "drawn.png").write_bytes(base64.b64decode(picture.partition(",")[2]))
+    assert own.read_digit(tmp_path / "drawn.png").doubt == doubt
+    if doubt:
+        assert tab.text_content("#unsure") == f"Unsure: {doubt}."
+    else:
+        assert tab.evaluate("() => network.now().image.doubt") == ""
 
 
 # Digits as lines from point to point, in a square of side 100.
@@ -471,13 +686,14 @@ def test_a_drawing_is_seen_as_own_images_sees_a_picture_of_it(visit, url, traine
 @in_browsers
 def test_undo_clear_and_the_truth_of_a_drawing(visit, url, few_images):
     tab = visit(url)
+    tab.click("#clear")
     assert tab.locator("#undo").is_disabled() and tab.locator("#clear").is_disabled()
     draw(tab, strokes_of(4)[:1])
     one_stroke = sees(tab)
     assert tab.locator("#no-truth").is_visible()
     tab.click("#truths button >> nth=4")
     assert not tab.locator("#no-truth").is_visible()
-    assert "E = 1/2 Σ (Y - y*)²" in tab.locator("#chain .back").first.text_content()
+    assert "E = 1/2 Σ (Y - y*)²" in tab.text_content("#chain .turn")
     draw(tab, strokes_of(4)[1:])
     assert not np.array_equal(sees(tab), one_stroke)
     assert not tab.locator("#no-truth").is_visible()  # it is still the same drawing
@@ -507,12 +723,20 @@ def test_everything_goes_by_keyboard(visit, url):
         tab.locator(selector).focus()
         tab.keyboard.press(key)
     assert tab.locator("#moved").is_visible()
-    tab.locator("#chain .pick canvas").first.focus()
-    tab.keyboard.press("ArrowRight")
-    said = tab.locator("#chain figure:has(.pick) output").first.text_content()
-    assert said.startswith("H^[1] = x W1 + B1 = ")
+    tab.locator(".arrow").first.focus()
     tab.keyboard.press("Enter")
-    assert tab.text_content("#unit h3").startswith("What goes into H^[1]")
+    tab.locator("#chain .pick canvas").focus()
+    for _ in range(8):
+        tab.keyboard.press("ArrowLeft")
+        tab.keyboard.press("ArrowUp")
+    tab.keyboard.press("ArrowRight")
+    assert tab.locator(".panel output").first.text_content().startswith("H^[1] = x W1 + B1 = ")
+    tab.keyboard.press("Enter")
+    assert tab.text_content(".inside b").startswith("What goes into H^[1] ")
+    tab.locator("#forth").focus()
+    tab.keyboard.press("Enter")
+    tab.locator("#halt[disabled]").wait_for()
+    assert reduced(tab)[0] == 1
     unnamed = tab.evaluate(
         """() => [...document.querySelectorAll("button, input, select, canvas[tabindex]")]
             .filter((e) => !(e.textContent || e.ariaLabel || e.getAttribute("aria-label")
@@ -541,7 +765,7 @@ def test_a_finger_draws_and_does_not_scroll(visit, url):
 @pytest.mark.parametrize("text", ["dense 64, sigmoid, dense, sigmoid", CONVOLUTIONS])
 def test_nothing_overflows_a_phone(visit, few_images, tmp_path, text):
     tab = visit(write(tmp_path, learned(few_images, text, 1), few_images), width=375)
-    tab.locator("#chain .pick canvas").first.click()
+    tab.locator(".arrow").first.click()
     tab.click("#step")
     too_wide = tab.evaluate(
         """() => [...document.querySelectorAll("body *")]

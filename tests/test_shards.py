@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import shlex
 import shutil
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from test_data_loader import assert_same, joined, raw_files
 import data_loader
 import predict
 import train
-from images import idx_files
+from images import idx_files, sources
 from runtime.command_line import UserError
 from runtime.spark import spark_context
 from training.recipes import STRATEGIES
 
-NAMES = data_loader.IDX_NAMES["train"]
+NAMES = sources.IDX_NAMES["train"]
 SHARDS = 7  # of 600 images: 85 or 86 each
 
 
@@ -48,7 +49,7 @@ def refusal(spark, folder: Path, *more) -> str:
 
 def test_shards_are_numbered_pairs_beside_the_test_set(made):
     numbered = {f"{name}-{shard:05}.gz" for name in NAMES for shard in range(SHARDS)}
-    tests = {f"{name}.gz" for name in data_loader.IDX_NAMES["test"]}
+    tests = {f"{name}.gz" for name in sources.IDX_NAMES["test"]}
     assert {path.name for path in made.iterdir()} == numbered | tests
 
 
@@ -125,8 +126,8 @@ def cut(content: bytes) -> bytes:
     return content[: len(content) // 2]
 
 
-def with_label_10(content: bytes) -> bytes:
-    return gzip.compress(gzip.decompress(content)[:-1] + b"\12")
+def with_one_more(content: bytes) -> bytes:
+    return gzip.compress(gzip.decompress(content) + b"\3")
 
 
 @pytest.mark.parametrize(
@@ -134,9 +135,9 @@ def with_label_10(content: bytes) -> bytes:
     [
         ("train-images-idx3-ubyte-00005.gz", cut, "damaged gzip file"),
         ("train-labels-idx1-ubyte-00005.gz", cut, "damaged gzip file"),
-        ("train-images-idx3-ubyte-00000.gz", lambda content: b"", "ends inside its header"),
-        ("train-labels-idx1-ubyte-00006.gz", with_label_10, "is 10; labels are"),
-        ("train-images-idx3-ubyte-00003.gz", lambda content: b"<html>Log in</html>", "magic"),
+        ("train-images-idx3-ubyte-00000.gz", lambda content: b"", "but is an empty file"),
+        ("train-labels-idx1-ubyte-00006.gz", with_one_more, "is too long"),
+        ("train-images-idx3-ubyte-00003.gz", lambda content: b"<html>Log in", "but is a web page"),
     ],
 )
 def test_a_broken_shard_is_named(spark, folder, name, damage, said, capfd):
@@ -157,7 +158,7 @@ def test_of_several_broken_shards_the_first_is_named_and_the_others_counted(spar
         (folder / f"{NAMES[0]}-{shard:05}.gz").write_bytes(b"broken")
     text = refusal(spark, folder)
     assert text.startswith(f"{folder}/{NAMES[0]}-00002.gz: ")
-    assert text.endswith("(and 2 more broken shards)")
+    assert text.endswith("(and 2 more errors)")
 
 
 def test_a_shard_of_other_labels_is_named(spark, folder):
@@ -207,7 +208,7 @@ def test_a_shard_that_is_there_twice_is_named(spark, folder):
 def test_a_whole_set_beside_its_shards_is_refused(spark, folder, small_mnist):
     shutil.copy(Path(small_mnist, NAMES[0]), folder)
     text = refusal(spark, folder)
-    assert text == f"{folder}: {NAMES[0]} is there as a whole and in shards; keep one of them"
+    assert text == f"{folder}/{NAMES[0]} is there as a whole and in shards; keep one of them"
 
 
 def test_a_digit_that_is_in_no_shard_is_named(spark, folder):
@@ -215,7 +216,8 @@ def test_a_digit_that_is_in_no_shard_is_named(spark, folder):
         labels = gzip.decompress(path.read_bytes())
         path.write_bytes(gzip.compress(labels[:8] + labels[8:].replace(b"\7", b"\1")))
     text = refusal(spark, folder, [1, 7])
-    assert text == f"digit 7 does not occur in the train set of {folder}; see --digits"
+    where = f"digit 7 does not occur in the train set of {folder}"
+    assert text == f"{where}, only 0, 1, 2, 3, 4, 5, 6, 8, 9; see --digits"
 
 
 def test_more_partitions_than_shards_are_refused(spark, folder):
@@ -240,7 +242,8 @@ def test_a_run_with_every_place_in_a_hadoop_file_system_is_scored(
     ("words", "status", "said"),
     [
         ("shard {source} {target} --shards 601", 1, "--shards 601: there are only 600 training"),
-        ("shard {source}/nowhere {target}", 1, "{source}/nowhere: no such folder"),
+        ("shard {source}/nowhere {target}", 1, "SRC {source}/nowhere: no such folder"),
+        ("shard {source} ''", 1, "the target is an empty name"),
         ("shard {source} {source}", 1, "{source}: holds files of a data set already"),
         ("shard {source} {made}", 1, "{made}: holds files of a data set already"),
         ("shard {source} {target} --shards 0", 2, "'0' is not a whole number of 1 or more"),
@@ -254,7 +257,7 @@ def test_what_cannot_be_sharded_is_told_in_one_line(
     made, small_mnist, tmp_path, capsys, words, status, said
 ):
     places = {"source": small_mnist, "target": str(tmp_path / "new"), "made": "{made}"}
-    argv = [word.format(**places).replace("{made}", str(made)) for word in words.split()]
+    argv = [word.format(**places).replace("{made}", str(made)) for word in shlex.split(words)]
     try:
         found = data_loader.main(argv)
     except SystemExit as stopped:

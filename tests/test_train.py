@@ -1,6 +1,7 @@
 """The epoch: the chain of maps and the ways beside it, against full-matrix NumPy, on real Spark."""
 
 import csv
+import functools
 import json
 import math
 import os
@@ -16,14 +17,17 @@ from pyspark import RDD
 import data_loader
 import nn_math
 import train
-from network.sequential import initial_parameters, read
+from images.blocks import as_rows
+from images.blocks import shifted as images_shifted
+from network.sequential import batch_tuple, initial_parameters, read
 from pictures import figures
 from results import model_files
 from training import sums as in_order
+from training.data import hold_out, with_shifts
 from training.optimizers import OPTIMIZERS
 from training.partitions import partitions_epoch
 from training.recipes import STRATEGIES
-from training.settings import Settings, complete
+from training.settings import Settings, complete, network_of
 from training.steps import driver_step
 from training.strategies import epoch_function
 
@@ -103,6 +107,100 @@ def test_partitions_draw_a_new_share_of_every_block_each_epoch(split):
     ]
     assert len(set(sizes)) > 1
     assert all(350 < size < 490 for size in sizes)
+
+
+WITH_CHANCE = "dense 5, relu, dropout 0.4, dense, softmax"
+
+
+@pytest.fixture(scope="module")
+def uneven(split) -> list:
+    """Two partitions, of one block and of two; and what they hold."""
+    blocks = split.blocks.filter(lambda block: len(block[1]) > 0).coalesce(2)
+    return [blocks, blocks.glom().collect()]
+
+
+def test_each_block_of_each_partition_draws_by_its_own_key(uneven):
+    """In the strategy `partitions`: its share of the images, and what dropout leaves out."""
+    blocks, held = uneven
+    chosen = settings(network=WITH_CHANCE, strategy="partitions", seed=3, dtype="float64")
+    network = network_of(chosen)
+    p = initial_parameters(network, 3, "float64")
+    expected = []
+    for partition, blocks_here in enumerate(held):
+        for number, (images, labels) in enumerate(blocks_here):
+            key = 3, 6, partition, number
+            drawn = nn_math.random_stream(*key).random(len(labels)) < 0.7
+            X, y = as_rows(images[drawn], labels[drawn], 10, "float64")
+            expected.append(batch_tuple(network, p, X, y, key))
+    assert len(expected) == 3
+    expected = nn_math.as_sums(functools.reduce(nn_math.add, expected))
+    sums = partitions_epoch(blocks, p, chosen, 6)
+    assert (sums.n, sums.Acc) == (expected.n, expected.Acc)
+    assert sums.E == pytest.approx(expected.E, rel=1e-12)
+    for one, other in zip(sums.gradients, expected.gradients, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_averaging_draws_by_its_keys_and_tells_what_each_image_met(uneven):
+    """Adam, dropout and a falling rate, whose state goes on from block to block of a partition."""
+    blocks, held = uneven
+    told = {"network": WITH_CHANCE, "strategy": "averaging", "optimizer": "adam", "epochs": 8}
+    told |= {"fraction": 0.5, "batch_size": 40, "learning_rate": 0.01, "schedule": "linear"}
+    chosen = settings(**told, seed=3, dtype="float64")
+    network = network_of(chosen)
+    p = initial_parameters(network, 3, "float64")
+    E, Acc, n, ends = 0.0, 0, 0, []
+    for partition, blocks_here in enumerate(held):
+        theta, state, t, met = p, {}, 0, 0
+        drawn = sum(round(0.5 * len(labels)) for _, labels in blocks_here)
+        for number, (images, labels) in enumerate(blocks_here):
+            key = 3, 6, partition, number
+            order = nn_math.random_stream(*key).permutation(len(labels))[: round(len(labels) / 2)]
+            for start in range(0, len(order), 40):
+                t, batch = t + 1, order[start : start + 40]
+                X, y = as_rows(images[batch], labels[batch], 10, "float64")
+                g = nn_math.as_sums(batch_tuple(network, theta, X, y, (*key, t)))
+                rate = 0.01 * (8 - 5 - met / drawn) / 8
+                means = tuple(gradient / g.n for gradient in g.gradients)
+                theta, state = OPTIMIZERS["adam"](theta, means, state, rate, t)
+                E, Acc, met = E + g.E, Acc + g.Acc, met + g.n
+        n += met
+        ends.append((met, theta))
+    sums = epoch_of(chosen, blocks, p, 6)
+    assert (sums.n, sums.Acc) == (n, Acc) and sums.E == pytest.approx(E, rel=1e-10)
+    for number, gradient in enumerate(sums.gradients):
+        mean = sum(met * theta[number] for met, theta in ends) / n
+        np.testing.assert_allclose(p[number] - gradient / n, mean, rtol=1e-9, atol=1e-11)
+
+
+def test_each_block_is_shifted_and_held_out_by_its_own_key(split, uneven):
+    blocks, held = uneven
+    there = split._replace(blocks=blocks)
+    shifted = with_shifts(there, 3, 5, 2).blocks.glom().collect()
+    rest, held_out = (part.blocks.glom().collect() for part in hold_out(there, 0.3, 5))
+    for partition, blocks_here in enumerate(held):
+        for number, (images, labels) in enumerate(blocks_here):
+            moved = nn_math.random_stream(5, 2, partition, number, 1)
+            expected = images_shifted(images, moved, 3)
+            np.testing.assert_array_equal(shifted[partition][number][0], expected)
+            np.testing.assert_array_equal(shifted[partition][number][1], labels)
+            drawn = nn_math.random_stream(5, 0, partition, number).random(len(labels)) < 0.3
+            for part, those in ((held_out, drawn), (rest, ~drawn)):
+                np.testing.assert_array_equal(part[partition][number][0], images[those])
+                np.testing.assert_array_equal(part[partition][number][1], labels[those])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_line_of_the_history_is_the_mean_over_the_mini_batch(split, strategy):
+    told = {"strategy": strategy, "hidden": 4, "dtype": "float64", "fraction": 0.5, "epochs": 1}
+    chosen = settings(**told)
+    p = initial_parameters(network_of(chosen), 1, "float64")
+    sums = epoch_of(chosen, training_rdd(split, strategy), p, 1)
+    (line,) = train.fit("article", split, **told).history
+    assert (line.epoch, line.batch_size) == (1, sums.n) and sums.n < 400
+    assert line.cost == pytest.approx(sums.E / sums.n, rel=1e-12)
+    assert line.accuracy == sums.Acc / sums.n and 0 < line.accuracy < 1
+    assert line.seconds > 0
 
 
 def test_averaging_is_the_mean_of_what_each_partition_learned_weighted_by_images(spark, split):

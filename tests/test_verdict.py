@@ -131,7 +131,7 @@ def test_a_run_that_learns_is_not_told_so(run, words):
 )
 def test_who_guesses_at_no_lower_cost_is_told_another_rate(lines, rate, said, capsys):
     words = ["--learning-rate", str(rate), "--epochs", str(len(lines) or 1)]
-    settings = from_command_line(words)
+    settings = from_command_line(words)[0]
     history = [Epoch(n, *line, 100, 1.0) for n, line in enumerate(lines, 1)]
     verdict.tell_if_stuck(history, settings)
     told = capsys.readouterr().out

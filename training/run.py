@@ -5,7 +5,7 @@ files and the figures.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -21,14 +21,14 @@ from pictures import figures
 from results import checkpoints, claim, model_files
 from results.answers import first_pairs
 from results.checkpoints import Progress, Saver
-from results.model_files import Trained
+from results.model_files import Trained, words_for
 from runtime import storage
 from runtime.command_line import counted, say
 from runtime.spark import spark_context
 from training import verdict
 from training.progress import is_finished
 from training.recipes import IN_PARTITION
-from training.settings import Settings, network_of, saved_settings
+from training.settings import Settings, complete, network_of, saved_settings
 
 
 class Run(NamedTuple):
@@ -43,8 +43,10 @@ class Run(NamedTuple):
 
 
 @contextmanager
-def prepared(settings: Settings) -> Iterator[Run]:
+def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
     """A run that is ready to train, for the length of a `with` block.
+
+    given: the settings before the defaults were filled in, for --classes.
 
     Raises UserError if the data is missing, a place cannot be written, another run writes to the
     model folder, Spark does not start, or the checkpoint comes from a different run.
@@ -56,6 +58,9 @@ def prepared(settings: Settings) -> Iterator[Run]:
         claim.held(settings.model_dir, settings.resume) as claimed,
     ):
         storage.check_writable(settings.plots_dir)  # a URI can be checked only now
+        if settings.classes is not None:
+            labels = data_loader.find_labels(spark, place, "train", settings.classes)
+            settings = complete({**given, "digits": labels})
         split = data_loader.load(
             spark,
             place,
@@ -63,12 +68,14 @@ def prepared(settings: Settings) -> Iterator[Run]:
             settings.digits,
             settings.partitions,
             IN_PARTITION[settings.strategy],
+            settings.transpose or None,
         )
         settings = replace(settings, partitions=split.blocks.getNumPartitions())
         partitions = counted(split.blocks.getNumPartitions(), "partition")
+        _, classes = words_for(split.classes or map(str, split.digits))
         say(
-            f"{split.name}: {split.size:,} images of {len(split.digits)} digits in {partitions}; "
-            f"network {settings.network}"
+            f"{split.name}: {split.size:,} images of {len(split.digits)} {classes} in "
+            f"{partitions}; network {settings.network}"
         )
         told = described(settings, split)
         initial = initial_of(settings)

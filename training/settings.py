@@ -7,7 +7,7 @@ from these fields. The recipe of the network fills the settings that the user do
 import argparse
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from runtime.command_line import (
     DATA_HELP,
     Parser,
     UserError,
+    nonempty,
     number_within,
     whole_number,
 )
@@ -73,11 +74,19 @@ def digits_of(text: str) -> list[int]:
     return sorted({int(word) for word in words})
 
 
+def labels_of(labels: Iterable[int]) -> list[int]:
+    """Two or more different labels of a data set, each a byte, sorted. Raises UserError."""
+    found = sorted({int(label) for label in labels})
+    if len(found) < 2 or not 0 <= found[0] <= found[-1] <= 255:
+        raise UserError(f"labels are two or more different numbers from 0 to 255, not {found}")
+    return found
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of a run, checked and complete; `complete` makes them."""
 
-    data: str | None = option(DATA, DATA_HELP + SEARCH, metavar="PLACE")
+    data: str | None = option(DATA, DATA_HELP + SEARCH, check=nonempty, metavar="PLACE")
     digits: list[int] = option(
         DATA,
         "the digits to tell apart: two or more of 0 to 9, or `all`",
@@ -85,6 +94,19 @@ class Settings:
         check=digits_of,
         nargs="+",
         metavar="DIGIT",
+    )
+    classes: list[str] | None = option(
+        DATA,
+        "the classes to tell apart in any data set, in place of --digits: their labels, or their "
+        "names in the data set, or `all`",
+        saved=False,
+        nargs="+",
+        metavar="CLASS",
+    )
+    transpose: bool = option(
+        DATA,
+        "set images upright that lie on their side; this is always done for EMNIST",
+        default=False,
     )
     partitions: int | None = option(
         DATA,
@@ -194,9 +216,12 @@ class Settings:
         RUN,
         "folder or URI for the parameters, the history and the checkpoint",
         default="model",
+        check=nonempty,
         metavar="PLACE",
     )
-    plots_dir: str = option(RUN, "folder or URI for the figures", default="plots", metavar="PLACE")
+    plots_dir: str = option(
+        RUN, "folder or URI for the figures", default="plots", check=nonempty, metavar="PLACE"
+    )
 
 
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
@@ -216,21 +241,34 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
-def from_command_line(argv: Sequence[str] | None) -> Settings:
-    """The settings from the arguments. Invalid arguments end the program with status 2."""
+def from_command_line(argv: Sequence[str] | None) -> tuple[Settings, dict[str, Any]]:
+    """The settings of the command line, complete and as they were given.
+
+    Unusable ones end the program with status 2. With --classes, the labels are known only from the
+    data: `complete` the given settings once more with them.
+    """
     parser = arguments()
     given = vars(parser.parse_args(argv))
+    if given["classes"] is not None:
+        given["digits"] = range(expected_classes(given["classes"]))
     try:
-        return complete(given)
+        return complete(given), given
     except UserError as error:
         parser.error(str(error))
+
+
+def expected_classes(words: Sequence[str]) -> int:
+    """How many classes the words of --classes mean, as far as it can be told without the data."""
+    if [word.lower() for word in words] == ["all"]:
+        return 10
+    return max(2, len(words))
 
 
 def complete(given: Mapping[str, Any]) -> Settings:
     """The settings of a run: the given values, checked; the recipe fills those absent or None.
 
-    The result holds the network as layers. Raises UserError if a name or a value is invalid, or if
-    two values contradict each other.
+    The network is written out as a text of its layers. Raises UserError if a name or a value is
+    invalid, or if two values contradict each other.
     """
     unknown = sorted(given.keys() - FIELDS.keys())
     if unknown:
@@ -266,8 +304,12 @@ def checked(name: str, value: Any) -> Any:
         return value
     if name == "network" and not isinstance(value, str):
         return text_of(value)
+    if name == "classes":
+        return [value] if isinstance(value, str) else list(value)  # a name may hold a space
     if name == "digits" and not isinstance(value, str):
-        value = " ".join(map(str, value))
+        if not any(isinstance(digit, str) for digit in value):
+            return labels_of(value)
+        value = " ".join(value)
     try:
         return FIELDS[name].metadata["check"](str(value))
     except argparse.ArgumentTypeError as error:

@@ -10,7 +10,7 @@ function extent(strokes, pen) {
   const [left, top] = ends.map((values) => Math.min(...values));
   const [right, bottom] = ends.map((values) => Math.max(...values));
   const size = Math.max(right - left, bottom - top);
-  return { left, top, size, width: pen * Math.max(size, PAD / 5) };
+  return { left, top, right, bottom, size, width: pen * Math.max(size, PAD / 5) };
 }
 
 // Draws strokes on a canvas, moved by (left, top) and then scaled.
@@ -71,4 +71,54 @@ function centred(ink) {
     const inside = Math.min(r, s) >= 0 && Math.max(r, s) < SIDE;
     return inside ? Math.round((255 * ink[r * SIDE + s]) / most) : 0;
   });
+}
+
+// How many pixels each piece of ink has; pixels belong together that touch, if only at a corner.
+function pieces(pixels) {
+  const inked = new Set([...pixels.keys()].filter((i) => pixels[i] > 64));
+  const sizes = [];
+  for (const start of inked) {
+    const piece = new Set([start]);
+    for (const i of piece)
+      for (const next of [-29, -28, -27, -1, 1, 27, 28, 29].map((way) => i + way))
+        if (inked.has(next)) piece.add(next);
+    for (const i of piece) inked.delete(i);
+    sizes.push(piece.size);
+  }
+  return sizes.sort((p, q) => q - p);
+}
+
+// Why a drawing may not be one digit, or "": the doubts of own.py, in its words.
+export function doubtAbout(strokes, pen, pixels) {
+  const { left, top, right, bottom, width } = extent(strokes, pen);
+  const [wide, high] = [right - left + width, bottom - top + width];
+  const margin = Math.min(left, top, PAD - right, PAD - bottom) - width / 2;
+  const [largest, ...others] = pieces(pixels);
+  if (margin < 1) return "ink at the edge of the picture";
+  if (others.some((piece) => piece > 0.05 * largest)) return "several pieces of ink";
+  if (wide > 1.8 * high) return "wider than a digit";
+  return Math.max(wide, high) < 13 ? "smaller than a digit" : "";
+}
+
+// Examples of digits, as lines from point to point in a square of side 100.
+const EXAMPLES = {
+  0: "58,2 44,0 24,8 12,40 15,75 45,100 75,85 85,45 76,12 56,2 46,1",
+  1: "62,0 55,40 48,70 42,100",
+  2: "12,28 28,2 65,0 82,22 60,60 12,98 45,92 90,98",
+  3: "18,8 62,0 78,22 45,46 82,68 62,98 12,90",
+  4: "34,0 24,30 12,58 50,56 88,54 / 70,20 66,60 62,100",
+  7: "12,6 50,4 86,4 66,40 50,70 42,100",
+};
+const cutCorners = (points) =>
+  points.slice(1).flatMap(([x, y], k) => {
+    const [u, v] = points[k];
+    return [0.25, 0.75].map((share) => [u + share * (x - u), v + share * (y - v)]);
+  });
+
+// The strokes of an example, in the middle of the pad; undefined for other names.
+export function exampleOf(name) {
+  if (!Object.hasOwn(EXAMPLES, name)) return undefined;
+  const place = (point) => point.split(",").map((end) => PAD * (0.2 + 0.006 * end));
+  const stroke = (text) => cutCorners(cutCorners(cutCorners(text.split(" ").map(place))));
+  return EXAMPLES[name].split(" / ").map(stroke);
 }

@@ -37,6 +37,10 @@ export function weightCells({ kind, input, output, side }, from) {
   return { ...before, shape, tiles, count, cell };
 }
 
+// The last place of the number that is furthest from 0.
+export const strongest = (values) =>
+  values.reduce((best, value, i) => (Math.abs(value) >= Math.abs(values[best]) ? i : best), 0);
+
 const palette = {}; // red, green and blue of the page's colours
 export function readPalette() {
   const style = getComputedStyle(document.documentElement);
@@ -99,7 +103,8 @@ export function arrow(event) {
 }
 
 // A picture under its name, with a line below. explain(i) is what that says of number i when one
-// points at it, or goes there by the arrow keys; pick(i) is done at a click or Enter.
+// points at it, or goes there by the arrow keys, and of the strongest number when nobody does;
+// pick(i) is done at a click or Enter.
 export function picture(label, { ink = false, explain, pick } = {}) {
   const canvas = make("canvas", { tabIndex: 0, role: "img", ariaLabel: label });
   const [mark, line] = [make("i", { hidden: true }), make("output")];
@@ -108,6 +113,8 @@ export function picture(label, { ink = false, explain, pick } = {}) {
   const place = () => places[at[1] * canvas.width + at[0]];
 
   function rest() {
+    const place = places.indexOf(strongest(values));
+    if (explain) return point([place % canvas.width, Math.floor(place / canvas.width)]);
     mark.hidden = true;
     line.value = `${ink ? "0" : say(-scale)} to ${say(scale)}`;
   }
@@ -115,7 +122,7 @@ export function picture(label, { ink = false, explain, pick } = {}) {
     const { width, height } = canvas;
     at = [clamp(to[0], width - 1), clamp(to[1], height - 1)];
     mark.hidden = place() < 0;
-    if (mark.hidden) return rest();
+    if (mark.hidden) return;
     const [left, top] = [at[0] / width, at[1] / height];
     const inset = [top, 1 - left - 1 / width, 1 - top - 1 / height, left];
     mark.style.inset = inset.map((part) => `${100 * part}%`).join(" ");
@@ -142,26 +149,39 @@ export function picture(label, { ink = false, explain, pick } = {}) {
   return { element, show };
 }
 
-// A curve through [number, value]s, which says the one under the pointer or the arrow keys.
-export function curve(label, points, text) {
-  const top = Math.max(...points.map(([, value]) => value)) || 1;
-  const last = Math.max(points.length - 1, 1);
-  const places = points.map(([, value], k) => [(k / last) * 300, 120 - (value / top) * 120]);
-  const frame = document.getElementById("curve").content.cloneNode(true).firstElementChild;
-  const [, drawn, dot] = frame.children;
-  frame.setAttribute("aria-label", label);
-  drawn.setAttribute("points", places.join(" "));
-  const line = make("output");
-  let at = 0;
-  const show = (k) => {
-    at = clamp(k, points.length - 1);
-    ["cx", "cy"].forEach((axis, k) => { dot.setAttribute(axis, places[at][k]); });
-    line.value = text(...points[at]);
+// Outputs from 0 to 1 as strips of colour: a row for each image, a column for each class, with the
+// names of the classes above and what belongs to a row beside it. explain(row, k) tells a number.
+export function strips(label, names, explain) {
+  const of = (i) => explain(Math.floor(i / names.length), i % names.length);
+  const { element, show } = picture(label, { ink: true, explain: of });
+  const heads = names.map((name) => make("span", { title: name }, name));
+  const beside = make("div", { className: "beside" });
+  element.classList.add("strips");
+  element.style.setProperty("--classes", names.length);
+  element.children[1].before(make("div", { className: "names" }, ...heads), beside);
+  const showRows = (rows, ...signs) => {
+    const [height, width] = [rows.length, names.length];
+    element.style.setProperty("--rows", height);
+    beside.replaceChildren(...signs);
+    show(rows.flatMap((Y) => [...Y]), cellsOf([1, height, width]));
   };
-  frame.onpointermove = (event) =>
-    show(Math.round(((pointerOn(frame, event)[0] * 312 - 6) / 300) * last));
-  frame.onkeydown = (event) => show(at + (arrow(event)?.[0] ?? 0));
-  show(last);
-  const caption = make("figcaption", {}, line);
-  return make("figure", { className: "curve" }, make("b", {}, label), frame, caption);
+  return { element, heads, show: showRows };
+}
+
+// The [number, value]s of a curve as columns; text(number, value) is what the line below says.
+export function curve(label, points, text) {
+  const [height, width] = [60, points.length];
+  const top = Math.max(...points.map(([, value]) => value)) || 1;
+  const rows = points.map(([, value]) => Math.round((1 - value / top) * (height - 1)));
+  function ink(i) {
+    const below = Math.floor(i / width) - rows[i % width];
+    if (below === 0) return 1;
+    return below > 0 ? 0.2 : 0;
+  }
+  const explain = (i) => text(...points[i % width]);
+  const { element, show } = picture(label, { ink: true, explain });
+  element.classList.add("curve");
+  const cells = cellsOf([1, height, width]);
+  show(Float64Array.from({ length: cells.count }, (_, i) => ink(i)), cells);
+  return element;
 }

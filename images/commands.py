@@ -1,0 +1,172 @@
+"""What the commands of data_loader.py do: make shards of a data set, or look at one."""
+
+import functools
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from pyspark import RDD, SparkContext
+
+from images import idx_files, idx_folder, shards, sources
+from images.blocks import SIDE, Block, select_digits
+from images.classes import CLASSES
+from images.found import PARTS, Found, Spread, Whole
+from runtime import storage
+from runtime.command_line import UserError, counted
+
+PICTURE, OF_EACH = "data.png", 10  # images of a class that are drawn
+IN_PARTITION = 3000  # images that the driver takes at a time from executors
+ALL = range(256)  # labels
+ZOOM, GAP, MARGIN = 2, 4, 190  # pixels
+
+
+def parts_of(place: str) -> dict[str, Found]:
+    """The parts that are at a place. Raises UserError if there is none."""
+    found: dict[str, Found] = {}
+    errors = []
+    for part in PARTS:
+        try:
+            found[part] = sources.find(place, part)
+        except UserError as error:
+            errors.append(error)
+    if not found:
+        raise errors[0]
+    return found
+
+
+def shard(
+    spark: Any,  # a SparkContext, or None if no part is read by executors
+    parts: Mapping[str, Found],
+    target: str,
+    number: int,
+    transpose: bool | None,
+) -> str:
+    """Write the training set in shards, and the test set; returns a line about it.
+
+    Raises UserError if a part is missing, or if there are fewer images than shards.
+    """
+    names = idx_folder.NAMES
+    for name in storage.names(target):
+        if name.startswith(names["train"] + names["test"]):
+            raise UserError(f"{target}: holds files of a data set already; name an empty folder")
+    for part in PARTS:
+        if part not in parts:
+            raise UserError(f"there is no {part} set beside {next(iter(parts.values())).files[0]}")
+    size = int(parts["train"].count(spark).sum())
+    if number > size:
+        raise UserError(f"--shards {number}: there are only {size} training images")
+    test = list(_stream(spark, parts["test"], transpose))
+    for name, values in zip(
+        names["test"], map(np.concatenate, zip(*test, strict=True)), strict=True
+    ):
+        storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
+    named = parts["train"].names
+    if named:
+        lines = [named.get(label, f"({label})") for label in range(max(named) + 1)]
+        storage.write(storage.join(target, CLASSES), "\n".join(lines).encode())
+    shards.write(target, names["train"], _stream(spark, parts["train"], transpose), size, number)
+    images = f"{counted(size, 'training image')} in {counted(number, 'shard')}"
+    return f"wrote {target}: {images}, the test set"
+
+
+def look(spark: Any, parts: Mapping[str, Found], folder: str, transpose: bool | None) -> str:
+    """Draw ten images of each class into a folder; returns the tables of what was found."""
+    counts = {part: found.count(spark).sum(axis=0) for part, found in parts.items()}
+    first = next(iter(parts.values()))
+    few = _examples(spark, first, transpose)
+    place = storage.join(folder, PICTURE)
+    storage.write(place, _drawn(few, first.names))
+    return f"{_described(parts, counts)}\n\nsaved {place}"
+
+
+def _stream(spark: Any, found: Found, transpose: bool | None) -> Iterator[Block]:
+    """All images of a part, upright, and their labels, in order, a block at a time."""
+    if isinstance(found, Spread):
+        yield from _spread(spark, found, transpose).toLocalIterator()
+    if isinstance(found, Whole):
+        for images, labels in found.stream():
+            yield select_digits(images, labels, ALL, _transposed(found, transpose))
+
+
+def _spread(spark: SparkContext, found: Spread, transpose: bool | None) -> RDD:
+    """The blocks of all images of a part that executors read, upright."""
+    counts = found.count(spark)
+    few_in_each = max(1, int(counts.sum()) // IN_PARTITION)
+    partitions = len(counts) if found.unit == "shards" else few_in_each
+    return found.blocks(spark, ALL, partitions, _transposed(found, transpose))[0]
+
+
+def _transposed(found: Found, transpose: bool | None) -> bool:
+    return found.transposed if transpose is None else transpose
+
+
+def _examples(spark: Any, found: Found, transpose: bool | None) -> dict[int, np.ndarray]:
+    """Up to ten images of each label, (m, 784), by label."""
+    if isinstance(found, Spread):
+        return _spread(spark, found, transpose).map(_first).reduce(_merged)
+    return functools.reduce(_merged, map(_first, _stream(spark, found, transpose)))
+
+
+def _described(parts: Mapping[str, Found], counts: Mapping[str, np.ndarray]) -> str:
+    """The tables of the files and of the labels; counts (256,) of the labels in each part."""
+    rows = [("part", "layout", "images", "classes", "size", "files")]
+    for part, found in parts.items():
+        names = [place.rpartition("/")[2] for place in found.files]
+        more = [f"{len(names) - 2:,} more"] if len(names) > 2 else []
+        layout = f"{found.layout}, transposed" if found.transposed else found.layout
+        images, labels = f"{counts[part].sum():,}", f"{np.count_nonzero(counts[part])}"
+        size = f"{sum(map(storage.size, found.files)) / 1e6:.1f} MB" if names else "-"
+        rows.append((part, layout, images, labels, size, ", ".join(names[:2] + more)))
+    named = next(iter(parts.values())).names
+    per_label = [("label", "name", *parts)]
+    for label in np.flatnonzero(sum(counts.values())).tolist():
+        numbers = (f"{counts[part][label]:,}" for part in parts)
+        per_label.append((str(label), named.get(label, ""), *numbers))
+    return f"{_aligned(rows)}\n\n{_aligned(per_label)}"
+
+
+def _drawn(few: Mapping[int, np.ndarray], names: Mapping[int, str]) -> bytes:
+    """A PNG of the images, one row a label with its name."""
+    step = SIDE * ZOOM + GAP
+    sheet = Image.new("L", (MARGIN + OF_EACH * step, GAP + len(few) * step), 255)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
+    for row, label in enumerate(sorted(few)):
+        text = f"{label} {names.get(label, '')}"
+        top = GAP + row * step
+        pen.text((GAP, top + SIDE * ZOOM // 2 - 6), _drawable(text), fill=0, font=font)
+        for column, image in enumerate(few[label]):
+            levels = Image.fromarray(image.reshape(SIDE, SIDE))
+            large = levels.resize((SIDE * ZOOM, SIDE * ZOOM), Image.Resampling.NEAREST)
+            sheet.paste(large, (MARGIN + column * step, top))
+    content = io.BytesIO()
+    sheet.save(content, "PNG")
+    return content.getvalue()
+
+
+def _first(block: Block) -> dict[int, np.ndarray]:
+    images, labels = block
+    return {label: images[labels == label][:OF_EACH] for label in np.unique(labels).tolist()}
+
+
+def _merged(one: dict[int, np.ndarray], other: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    nothing = np.empty((0, SIDE * SIDE), np.uint8)
+    return {
+        label: np.concatenate([one.get(label, nothing), other.get(label, nothing)])[:OF_EACH]
+        for label in one.keys() | other.keys()
+    }
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _drawable(text: str) -> str:
+    """The text with what Pillow's own font may lack as ?."""
+    return text.encode("latin-1", "replace").decode("latin-1")

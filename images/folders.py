@@ -1,0 +1,133 @@
+"""A folder of image files with one subfolder a class, as ImageFolder and Keras have it.
+
+    train/3/img1.png        test/3/img7.png
+
+The executors read and decode the files. The driver lists their names: these are in the order of a
+hash, because images of one class each in a partition would not train well.
+"""
+
+import os
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+from pyspark import RDD, SparkContext
+
+from images import files, found
+from images.classes import check_names
+from images.found import Found, Spread
+from images.spread import decode, read_rows
+from runtime import storage
+from runtime.command_line import UserError
+
+PATTERN = re.compile(found.SET + found.PART, re.IGNORECASE)
+ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+MOST_BYTES = 2**26  # in one image file
+Classes = dict[str, list[str]]  # the image files in each subfolder
+
+
+def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
+    """A part in such folders, None if there are none. Raises UserError if only another is there."""
+    places, classes = {}, {}
+    for one in found.of_one_set(found.read_names(names, PATTERN), wanted, folder):
+        place, its_classes = _classes_in(storage.join(folder, one.name))
+        if its_classes and one.part not in places:
+            places[one.part], classes[one.part] = place, its_classes
+    if not places:
+        return None
+    if part not in places:
+        raise UserError(f"{folder}: {', '.join(places)} is there, but no folder of the {part} set")
+    labels = _labels(folder, {name for its_classes in classes.values() for name in its_classes})
+    place = places[part]
+    every = [
+        (f"{name}/{file}", labels[name]) for name in labels for file in classes[part].get(name, [])
+    ]
+    every.sort(key=lambda one: (zlib.crc32(os.fsencode(one[0])), one))
+    numeric = all(name.isdigit() for name in labels)
+    return Spread(
+        layout="folders of images",
+        files=tuple(storage.join(place, name) for name, _ in every),
+        count=lambda _: np.bincount([label for _, label in every], minlength=256)[np.newaxis],
+        blocks=lambda spark, *how: read(spark, place, every, *how),
+        names={} if numeric else {label: name for name, label in labels.items()},
+    )
+
+
+def read(
+    spark: SparkContext,
+    place: str,
+    every: Sequence[tuple[str, int]],
+    digits: Sequence[int],
+    partitions: int,
+    transposed: bool,
+) -> tuple[RDD, dict[str, str]]:
+    """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError.
+
+    every: the files, each (subfolder/name, label).
+    """
+    chosen = [one for one in every if one[1] in set(digits)]
+    rows = _contents(spark, place, chosen, partitions)
+    return read_rows(place, rows, decode, digits, transposed)
+
+
+def _contents(
+    spark: SparkContext, place: str, chosen: Sequence[tuple[str, int]], partitions: int
+) -> RDD:
+    """(name, content, label) of the files, in order, in equal shares."""
+    shipped, size = spark.broadcast(chosen), len(chosen)
+    if storage.is_uri(place):
+        position = spark.broadcast({name: number for number, (name, _) in enumerate(chosen)})
+
+        def numbered(file: tuple[str, bytes]) -> Iterator[tuple[int, bytes]]:
+            uri, content = file
+            number = position.value.get("/".join(uri.split("/")[-2:]))
+            if number is not None:
+                yield number, content
+
+        def named(file: tuple[int, bytes]) -> tuple[str, bytes, int]:
+            name, label = shipped.value[file[0]]
+            return storage.join(place, name), file[1], label
+
+        read_files = spark.binaryFiles(storage.pattern(place, "*/*")).flatMap(numbered)
+        return read_files.repartitionAndSortWithinPartitions(
+            partitions, lambda number: number * partitions // size
+        ).map(named)
+    absolute = os.path.abspath(place)
+
+    def read_own(partition: int) -> Iterator[tuple[str, bytes, int]]:
+        own = slice(size * partition // partitions, size * (partition + 1) // partitions)
+        for name, label in shipped.value[own]:
+            content = files.content(os.path.join(absolute, name), MOST_BYTES)
+            yield os.path.join(place, name), content, label
+
+    return spark.parallelize(range(partitions), partitions).flatMap(read_own)
+
+
+def _classes_in(folder: str) -> tuple[str, Classes]:
+    """The subfolders with images, and the folder that they are in.
+
+    It may be the only subfolder, as in trainingSet/trainingSet/0.
+    """
+    names = [name for name in storage.names(folder) if not name.startswith((".", "_"))]
+    classes = {}
+    for name in names:
+        images = [
+            file
+            for file in storage.names(storage.join(folder, name))
+            if file.lower().endswith(ENDINGS) and not file.startswith(".")
+        ]
+        if images:
+            classes[name] = images
+    if not classes and len(names) == 1:
+        return _classes_in(storage.join(folder, names[0]))
+    return folder, classes
+
+
+def _labels(folder: str, names: Iterable[str]) -> dict[str, int]:
+    """The label of each class: its name, where all are numbers of a byte, else its position."""
+    names = sorted(names)
+    if all(name.isascii() and name.isdigit() and int(name) < 256 for name in names):
+        return {name: int(name) for name in sorted(names, key=int)}
+    check_names(folder, names, len(names))
+    return {name: label for label, name in enumerate(names)}

@@ -1,0 +1,113 @@
+"""A folder of IDX files, in the names in which people have them, whole or in shards.
+
+MNIST's own names have hyphens and end in .gz. Kaggle has `train-images.idx3-ubyte`, and folders of
+MNIST's names that hold one file of the same name. EMNIST puts the name of the set in front.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from images import files, found, idx_files, shards
+from images.blocks import Block
+from images.found import Found, Name, Spread, Whole
+from runtime import storage
+from runtime.command_line import UserError
+
+NAMES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+PATTERN = re.compile(
+    found.SET
+    + found.PART
+    + r"[-_. ](?P<kind>images|labels)[-_. ]idx[13][-_. ]ubyte"
+    + found.COPY
+    + r"(?P<packed>\.gz)?( ?\(\d+\))?",
+    re.IGNORECASE,
+)
+STREAMED = 8192  # images at a time
+
+
+def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
+    """A part in IDX files, None if there are none. Raises UserError if a file is missing."""
+    candidates = found.of_one_set(found.read_names(names, PATTERN), wanted, folder)
+    sharded = {one: shards.find(folder, NAMES[one]) for one in NAMES if not wanted}
+    if not candidates and not any(sharded.values()):
+        return None
+    images, labels = (_place(folder, candidates, part, kind) for kind in ("images", "labels"))
+    if sharded.get(part):
+        if images or labels:
+            raise UserError(
+                f"{images or labels} is there as a whole and in shards; keep one of them"
+            )
+        return _sharded(folder, part, sharded[part])
+    if images and labels:
+        return _whole(part, images, labels)
+    missing = NAMES[part][1 if images else 0]
+    missing = f"{wanted}-{missing}" if wanted else missing
+    others = [name for name in names if not found.read_names([name], PATTERN)]
+    near = f"; {files.told(folder, others)}" if others else ""
+    raise UserError(f"{folder}: {missing} (or {missing}.gz) is missing{near}")
+
+
+def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str | None:
+    """The place of a file, or None. A folder of the file's name may hold it."""
+    of_kind = [one for one in candidates if one.part == part and one.words["kind"] == kind]
+    for one in sorted(of_kind, key=lambda one: (one.words["copy"], one.words["packed"])):
+        place = storage.join(folder, one.name)
+        if one.words["packed"] or storage.is_file(place):
+            return place
+        for inner in found.read_names(storage.names(place), PATTERN):
+            if (inner.part, inner.words["kind"]) == (part, kind):
+                return storage.join(place, inner.name)
+    return None
+
+
+def _whole(part: str, images_place: str, labels_place: str) -> Whole:
+    def count(_) -> np.ndarray:
+        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
+            images = idx_files.count_values(images_file, images_place, idx_files.IMAGES)
+            labels = idx_files.read_labels(labels_file, labels_place)
+        idx_files.check_pair(images, images_place, len(labels), labels_place)
+        return np.bincount(labels, minlength=256)[np.newaxis]
+
+    def read(_) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
+        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
+            pair = idx_files.read_pair((images_place, images_file), (labels_place, labels_file))
+        contents = zip(NAMES[part], pair, strict=True)
+        return *pair, {name: idx_files.sha256(values) for name, values in contents}
+
+    def stream() -> Iterator[Block]:
+        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
+            counts = [
+                idx_files.count_values(images_file, images_place, idx_files.IMAGES),
+                idx_files.count_values(labels_file, labels_place, idx_files.LABELS),
+            ]
+            idx_files.check_pair(counts[0], images_place, counts[1], labels_place)
+            yield from zip(
+                idx_files.stream(images_file, images_place, idx_files.IMAGES, STREAMED),
+                idx_files.stream(labels_file, labels_place, idx_files.LABELS, STREAMED),
+                strict=True,
+            )
+
+    return Whole(
+        layout="IDX files",
+        files=(images_place, labels_place),
+        count=count,
+        read=read,
+        stream=stream,
+        transposed="emnist" in images_place.rpartition("/")[2].lower(),
+    )
+
+
+def _sharded(folder: str, part: str, which: dict[shards.Key, str]) -> Spread:
+    names = NAMES[part]
+    return Spread(
+        layout="IDX files in shards",
+        files=tuple(storage.join(folder, name) for name in which.values()),
+        count=lambda spark: shards.count_digits(spark, folder, names, which),
+        blocks=lambda spark, *how: shards.read(spark, folder, names, which, *how),
+        unit="shards",
+    )

@@ -1,0 +1,115 @@
+"""Images that the executors read: what is common to shards, tables and folders of images.
+
+The executors turn what they read into blocks, which Spark keeps. The driver gets receipts: hashes,
+or what is wrong. An error comes as a receipt too, because Spark would repeat a task that raises
+one three times, with the same result.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from pyspark import RDD, StorageLevel
+
+from images.blocks import BLOCK_ROWS, Block, select_digits
+from runtime.command_line import UserError, counted
+
+# Images (m, 784), labels (m,), and how many of the images had another size than 28x28.
+Rows = tuple[np.ndarray, np.ndarray, int]
+
+
+class Receipt(NamedTuple):
+    """What the driver learns of images that an executor read."""
+
+    number: tuple[int, ...]  # which they are, in their order
+    sha256: tuple[str, ...]
+    scaled: int = 0  # images that had another size than 28x28
+    error: str = ""
+
+
+def keep(read: RDD) -> tuple[RDD, list[Receipt]]:
+    """The blocks of an RDD of (receipt, block or None), kept by Spark, and the receipts in order.
+
+    Raises UserError with the first error that a receipt holds.
+    """
+    kept = read.persist(StorageLevel.MEMORY_AND_DISK)
+    receipts = sorted(set(kept.keys().collect()))
+    raise_first([receipt.error for receipt in receipts if receipt.error])
+    return kept.map(_block), receipts
+
+
+def read_rows(
+    place: str,
+    rows: RDD,
+    parse: Callable[[Iterable], Iterator[Rows]],
+    digits: Sequence[int],
+    transposed: bool,
+) -> tuple[RDD, dict[str, str]]:
+    """Blocks of the rows of a table, kept by Spark, and their hash. Raises UserError.
+
+    `parse` makes images of the rows in a partition, and raises UserError. Says how many images had
+    to be scaled. The hash is that of the images of `digits` in any order: the sum of the SHA-256 of
+    each label with its image, modulo 2^256. So it does not depend on the partitions.
+    """
+
+    def read_partition(partition: int, own: Iterable) -> Iterator[tuple[Receipt, Block | None]]:
+        number = 0
+        try:
+            for number, (images, labels, scaled) in enumerate(parse(own), 1):
+                chosen = np.isin(labels, digits)
+                sum_of_hashes = _sum_of_hashes(images[chosen], labels[chosen])
+                block = select_digits(images, labels, digits, transposed)
+                yield Receipt((partition, number), (sum_of_hashes,), scaled), block
+        except UserError as error:
+            yield Receipt((partition, number + 1), ("0",), error=str(error)), None
+        if number == 0:
+            nothing = np.empty((0, 784), np.uint8), np.empty(0, np.uint8)
+            yield Receipt((partition, 0), ("0",)), nothing
+
+    blocks, receipts = keep(rows.mapPartitionsWithIndex(read_partition))
+    total = sum(int(receipt.sha256[0], 16) for receipt in receipts) % 2**256
+    scaled = sum(receipt.scaled for receipt in receipts)
+    if scaled:
+        print(f"{place}: {counted(scaled, 'image')} not of 28x28 pixels: scaled to fit", flush=True)
+    return blocks, {"rows": f"{total:064x}"}
+
+
+def decode(files: Iterable[tuple[str, bytes, int]]) -> Iterator[Rows]:
+    """The images of image files, each (name, content, label). Raises UserError, with a name."""
+    try:
+        from images.decode import decoded  # here, because an executor may lack Pillow
+    except ImportError as error:
+        raise UserError(f"the executors cannot decode images ({error}); install Pillow") from None
+    for batch in batches(files):
+        images, scaled = zip(*(decoded(content, name) for name, content, _ in batch), strict=True)
+        labels = np.array([label for _, _, label in batch], np.uint8)
+        yield np.stack(images), labels, sum(scaled)
+
+
+def batches(rows: Iterable) -> Iterator[list]:
+    """The rows in lists, each as long as a block."""
+    rows = iter(rows)
+    while batch := list(itertools.islice(rows, BLOCK_ROWS)):
+        yield batch
+
+
+def raise_first(errors: Sequence[str]) -> None:
+    """Raise UserError with the first of the errors, if there are any, and how many more."""
+    if errors:
+        more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+        raise UserError(errors[0] + more)
+
+
+def _sum_of_hashes(images: np.ndarray, labels: np.ndarray) -> str:
+    rows = np.column_stack([labels, images])
+    return f"{sum(int.from_bytes(hashlib.sha256(row).digest(), 'big') for row in rows):x}"
+
+
+def _block(read: tuple[Receipt, Block | None]) -> Block:
+    """The block; raises UserError if it could be read once, but not when it was read again."""
+    receipt, block = read
+    if block is None:
+        raise UserError(receipt.error)
+    return block

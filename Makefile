@@ -9,6 +9,7 @@
 # make hadoop-demo    the same on HDFS and YARN on this machine; needs Maven (mvn)
 # make modules.zip    the program in one file, for a driver in cluster mode (--py-files)
 # make docs/arguments.md   write the page of all arguments, from what --help says
+# make plots/reference/network.html   train on MNIST, and keep the page of that run in the repository
 # make browsers       install Chromium and Firefox for the tests of the page (Debian, as root)
 # make bench          compare speeds (over an hour); fetches PyTorch into a .venv of its own
 # make notebook       open the course, lessons/
@@ -21,7 +22,7 @@ NPX := npx
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
 
-.PHONY: help modules.zip docs/arguments.md browsers run test test-all test-hadoop test-spark-3.5 mutations \
+.PHONY: help modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
     cluster-demo hadoop-demo lint bench notebook clean
 
 # The first target: what `make` alone does.
@@ -47,6 +48,11 @@ modules.zip: .venv/program
 
 docs/arguments.md: .venv/program
 	@$(PYTHON_HERE) docs/arguments.py
+
+plots/reference/network.html: .venv/program
+	@place=$$(mktemp -d) && trap 'rm -r "$$place"' EXIT && \
+	    $(PYTHON_HERE) train.py --data mnist --score --model-dir "$$place" --plots-dir "$$place" && \
+	    cp "$$place/network.html" $@
 
 browsers:
 	@./setup.sh browsers

@@ -34,7 +34,7 @@ def chain(p: Parameters, x: np.ndarray, y: np.ndarray) -> Values:
     H = sigmoid(H_hat)
     Y_hat = affine(H, p.W2, p.B2)
     Y = sigmoid(Y_hat)
-    E, D2, Acc = output_error(Y_hat, Y, y)
+    E, D2, Acc = output_error(Y, y)
     D1 = hidden_delta(D2, p.W2, H_hat)
     v = Values(x=x, H_hat=H_hat, H=H, Y_hat=Y_hat, Y=Y, y=y, E=E, Acc=Acc, D2=D2, D1=D1)
     v.dB2, v.dW2, v.dB1, v.dW1 = (

@@ -202,6 +202,19 @@ def test_what_is_no_number_does_not_reach_the_page(few_images, tmp_path):
         page.page({"alpha": np.nan})
 
 
+def test_the_ready_page_is_of_the_default_run_on_mnist_and_up_to_date():
+    text = (ROOT / "plots" / "reference" / page.PAGE).read_text()
+    assert len(text) <= 600_000
+    content = json.loads(re.search(r'id="data">(.*?)</script>', text, re.DOTALL)[1])
+    assert text == page.page(content), "run `make plots/reference/network.html`"
+    network = read("dense 64, sigmoid, dense, sigmoid", 2)
+    assert content["layers"] == json.loads(json.dumps(page.layers_of(network)))
+    assert content["maps"] == page.maps_of(network)
+    assert (content["name"], content["digits"], content["alpha"]) == ("MNIST", ["0", "1"], 0.1)
+    assert len(content["history"]) == 50
+    assert not re.search(r"/(home|root|tmp|work|Users)/", text)  # a place on some machine
+
+
 def test_what_is_in_the_data_cannot_become_markup():
     text = page.page({"name": "</script><img src=x onerror=alert(1)>"})
     assert "<img" not in text

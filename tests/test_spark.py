@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pickle
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import types
 from collections.abc import Iterator
@@ -27,9 +29,12 @@ from pyspark import TaskContext
 import data_loader
 import train
 from results import checkpoints
+from results.checkpoints import Progress
 from runtime import java
 from runtime import spark as runtime_spark
-from runtime.spark import spark_context
+from runtime.spark import ended_by_ctrl_c, spark_context
+from training.run import initial_of
+from training.settings import complete
 
 ROOT = Path(train.__file__).parent
 SPARK_HOME = Path(pyspark.__file__).parent
@@ -597,3 +602,55 @@ def test_ctrl_c_while_java_starts_leaves_no_java(small_mnist, tmp_path, short_fo
             os.kill(pid, signal.SIGKILL)
     assert (process.returncode, errors, left) == (130, "stopped by Ctrl-C\n", {})
     assert list(short_folder.iterdir()) == []
+
+
+def test_ctrl_c_in_a_destructor_ends_the_block_with_the_next_job(spark):
+    """There Python prints an exception and goes on."""
+
+    class Dropped:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    done = 0
+    with ended_by_ctrl_c():
+        Dropped()
+        while True:
+            spark.parallelize([1], 1).map(lambda _: time.sleep(0.2)).count()
+            done += 1
+    assert done <= 1
+    assert spark.parallelize([1, 2], 2).sum() == 3, "and Spark goes on"
+
+
+def test_what_goes_wrong_in_a_block_that_ctrl_c_may_end_is_raised():
+    with pytest.raises(ZeroDivisionError), ended_by_ctrl_c():
+        raise ZeroDivisionError
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("strategy", ["maps", "partitions", "averaging"])
+def test_ctrl_c_at_any_moment_of_an_epoch_keeps_the_epochs_before(spark, small_mnist, strategy):
+    """At random moments."""
+    moments = random.Random(1)
+    settings = complete({"strategy": strategy, "epochs": 100000, "digits": [0, 1]})
+    split = data_loader.load(spark, small_mnist, "train", settings.digits, 2)
+    start = Progress(initial_of(settings), {}, [])
+    for _ in range(10):
+        began, ended = threading.Event(), []
+
+        class Listener:
+            claim = None
+
+            def epoch_ended(self, progress):
+                ended.append(progress)
+                began.set()
+
+        def press(moment: float = moments.random()):
+            began.wait()
+            time.sleep(moment * 2 * ended[0].history[0].seconds)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        pressing = threading.Thread(target=press)
+        pressing.start()
+        done = train.run_epochs(split, None, start, settings, Listener())
+        pressing.join()
+        assert done is ended[-1]

@@ -12,8 +12,8 @@ const noMotion = matchMedia("(prefers-reduced-motion: reduce)");
 function fly(element, target, duration) {
   if (noMotion.matches) return;
   const [from, to] = [element, target].map((one) => one.getBoundingClientRect());
-  const transform = `translate(${to.left - from.left}px, ${to.top - from.top}px) scale(0.5)`;
-  element.animate([{ transform: "none" }, { transform, opacity: 0.2 }], duration);
+  const transform = `translate(${to.left - from.left}px, ${to.top - from.top}px)`;
+  element.animate([{ transform: "none" }, { transform, opacity: 0.5 }], duration);
 }
 
 // Fills the section; move(theta) is called at each step. Returns show(theta, image, again), which
@@ -111,7 +111,7 @@ export function reduceOn($, { layers, digits, alpha, bytes }, trained, images, m
     const said = (k, cost) => `step ${k}: ${say(cost)}`;
     const drawn = curve("cost of these images, step by step", [...costs.entries()], said);
     $("costs").replaceChildren(...(costs.length > 1 ? [drawn] : []));
-    const diverged = Number.isNaN(total.E);
+    const diverged = !Number.isFinite(total.E);
     $("diverged").hidden = !diverged;
     for (const id of ["step", "many"]) $(id).disabled = diverged;
     if (diverged) stop();

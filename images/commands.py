@@ -19,7 +19,7 @@ from runtime.command_line import UserError, counted
 PICTURE, OF_EACH = "data.png", 10  # images of a class that are drawn
 IN_PARTITION = 3000  # images that the driver takes at a time from executors
 ALL = range(256)  # labels
-ZOOM, GAP, MARGIN = 2, 4, 190  # pixels
+ZOOM, GAP = 2, 4  # pixels
 
 
 def parts_of(place: str) -> dict[str, Found]:
@@ -130,16 +130,22 @@ def _described(parts: Mapping[str, Found], counts: Mapping[str, np.ndarray]) -> 
 def _drawn(few: Mapping[int, np.ndarray], names: Mapping[int, str]) -> bytes:
     """A PNG of the images, one row a label with its name."""
     step = SIDE * ZOOM + GAP
-    sheet = Image.new("L", (MARGIN + OF_EACH * step, GAP + len(few) * step), 255)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default()
-    for row, label in enumerate(sorted(few)):
-        text = f"{label} {names.get(label, '')}"
+    font = ImageFont.load_default()
+    # Pillow's own font may lack letters: these become "?".
+    texts = {
+        label: f"{label} {names.get(label, '')}".encode("latin-1", "replace").decode("latin-1")
+        for label in sorted(few)
+    }
+    margin = 2 * GAP + round(max(map(font.getlength, texts.values())))
+    sheet = Image.new("L", (margin + OF_EACH * step, GAP + len(few) * step), 255)
+    pen = ImageDraw.Draw(sheet)
+    for row, (label, text) in enumerate(texts.items()):
         top = GAP + row * step
-        pen.text((GAP, top + SIDE * ZOOM // 2 - 6), _drawable(text), fill=0, font=font)
+        pen.text((GAP, top + SIDE * ZOOM // 2 - 6), text, fill=0, font=font)
         for column, image in enumerate(few[label]):
             levels = Image.fromarray(image.reshape(SIDE, SIDE))
             large = levels.resize((SIDE * ZOOM, SIDE * ZOOM), Image.Resampling.NEAREST)
-            sheet.paste(large, (MARGIN + column * step, top))
+            sheet.paste(large, (margin + column * step, top))
     content = io.BytesIO()
     sheet.save(content, "PNG")
     return content.getvalue()
@@ -165,8 +171,3 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
         for row in rows
     )
     return "\n".join(line.rstrip() for line in lines)
-
-
-def _drawable(text: str) -> str:
-    """The text with what Pillow's own font may lack as ?."""
-    return text.encode("latin-1", "replace").decode("latin-1")

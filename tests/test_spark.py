@@ -626,6 +626,22 @@ def test_what_goes_wrong_in_a_block_that_ctrl_c_may_end_is_raised():
         raise ZeroDivisionError
 
 
+class Listener:
+    """Hears of the epochs, as a Saver does, and presses Ctrl-C in one of the first two."""
+
+    def __init__(self):
+        self.began, self.ended = threading.Event(), []
+
+    def epoch_ended(self, progress):
+        self.ended.append(progress)
+        self.began.set()
+
+    def press_ctrl_c(self, moment: float):
+        self.began.wait()
+        time.sleep(moment * 2 * self.ended[0].history[0].seconds)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("strategy", ["maps", "partitions", "averaging"])
 def test_ctrl_c_at_any_moment_of_an_epoch_keeps_the_epochs_before(spark, small_mnist, strategy):
@@ -635,22 +651,9 @@ def test_ctrl_c_at_any_moment_of_an_epoch_keeps_the_epochs_before(spark, small_m
     split = data_loader.load(spark, small_mnist, "train", settings.digits, 2)
     start = Progress(initial_of(settings), {}, [])
     for _ in range(10):
-        began, ended = threading.Event(), []
-
-        class Listener:
-            claim = None
-
-            def epoch_ended(self, progress):
-                ended.append(progress)
-                began.set()
-
-        def press(moment: float = moments.random()):
-            began.wait()
-            time.sleep(moment * 2 * ended[0].history[0].seconds)
-            os.kill(os.getpid(), signal.SIGINT)
-
-        pressing = threading.Thread(target=press)
+        listener = Listener()
+        pressing = threading.Thread(target=listener.press_ctrl_c, args=[moments.random()])
         pressing.start()
-        done = train.run_epochs(split, None, start, settings, Listener())
+        done = train.run_epochs(split, None, start, settings, listener)
         pressing.join()
-        assert done is ended[-1]
+        assert done is listener.ended[-1]

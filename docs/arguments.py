@@ -1,4 +1,4 @@
-"""Writes docs/arguments.md, what `--help` says of each script as tables: make docs/arguments.md."""
+"""Writes docs/arguments.md, the texts of `--help` as lists: make docs/arguments.md."""
 
 import argparse
 import sys
@@ -9,8 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import data_loader
 import predict
-from cluster import hadoop_demo
-from runtime.command_line import help_text
+from runtime.command_line import DATA_HELP, help_text
 from training import settings
 
 PAGE = Path(__file__).with_suffix(".md")
@@ -19,13 +18,13 @@ OPENING = "# All arguments\n\n`make docs/arguments.md` writes this page from wha
 
 def page() -> str:
     """The whole page."""
-    parsers = [script.arguments() for script in (settings, predict, data_loader, hadoop_demo)]
+    parsers = [script.arguments() for script in (settings, predict, data_loader)]
     return "\n".join([OPENING, *(line for parser in parsers for line in section(parser)), ""])
 
 
 def section(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """The lines on one parser, a table for each group of its arguments, or on its commands."""
-    for action in parser._actions:  # argparse has no public list of them, nor of the groups
+    """The lines on one parser, or on each of its commands: a list per group of arguments."""
+    for action in parser._actions:  # argparse has no public list of actions and groups
         if isinstance(action, argparse._SubParsersAction):
             for command in action.choices.values():
                 yield from section(command)
@@ -35,13 +34,18 @@ def section(parser: argparse.ArgumentParser) -> Iterator[str]:
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if action.dest != "help"]
         if actions:
-            yield from ("", f"| {group.title} | |", "| --- | --- |")
+            yield from ("", f"**{group.title}**", "")
+        if actions and group.description:
+            yield from (group.description, "")
         for action in actions:
-            yield f"| `{written(action)}` | {help_text(action)} |"
+            text = help_text(action)
+            if parser.prog != "train.py":
+                text = text.replace(DATA_HELP, "where the images are, as for train.py")
+            yield f"- `{written(action)}`: {text}"
 
 
 def written(action: argparse.Action) -> str:
-    """An argument as one types it: `--epochs EPOCHS`."""
+    """An argument as the user types it: `--epochs EPOCHS`."""
     words = list(action.option_strings)
     if action.choices:
         words.append("{" + ",".join(action.choices) + "}")

@@ -25,7 +25,10 @@ from training.optimizers import OPTIMIZERS
 from training.recipes import NETWORKS, STRATEGIES
 
 DATA, NETWORK, TRAINING, RUN = "the data", "the network", "the training", "the run and its results"
-ABOUT = {TRAINING: "The defaults depend on the network, the digits and the strategy."}
+ABOUT = {
+    TRAINING: "The defaults depend on the network, the digits and the strategy; settings.json in "
+    "the model folder lists those of a run."
+}
 SEARCH = " (default: mnist, or offline if the download fails)"
 
 

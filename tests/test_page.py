@@ -390,6 +390,16 @@ def test_fifty_steps_can_be_stopped(visit, url):
 
 
 @in_browsers
+def test_a_curve_says_its_last_value_and_that_under_the_pointer(visit, url):
+    tab = visit(url)
+    for name, first, last in (("cost", "0.300", "0.200"), ("accuracy", "0.500", "0.900")):
+        figure = tab.locator(f"#run figure:has-text('{name}')")
+        assert figure.locator("output").text_content() == f"epoch 2: {last}"
+        figure.locator("canvas").hover(position={"x": 5, "y": 20})
+        assert figure.locator("output").text_content() == f"epoch 1: {first}"
+
+
+@in_browsers
 def test_the_sum_does_not_depend_on_the_partitions(visit, url):
     tab = visit(url)
     totals = []

@@ -53,7 +53,7 @@ export function chainOn(list, { layers, maps, values: V }) {
     derivatives[name] ?? cellsOf(shapeOf(layers, back ? l : l + 1));
   const isInk = ({ l, back }) => !back && INK.includes(layers[l].kind);
 
-  // Name, place, formula, the numbers in it, value: what a picture says of one of its numbers.
+  // What a picture says of one of its numbers: name, place, formula, the numbers in it, value.
   const told = (name, i, shape, ...parts) =>
     [`${name}[${placeOf(i, shape).join(", ")}]`, ...parts].filter((part) => part).join(" = ");
   function numbersIn({ l, back }, name, i) {
@@ -131,14 +131,14 @@ export function chainOn(list, { layers, maps, values: V }) {
     panel.scrollIntoView({ block: "nearest" });
   }
 
-  // Puts an item into the drawing, in this column; it has what `before` is, and a tuple.
-  function place(column, className, names, drawn, ...before) {
+  // Adds an item to this column of the drawing: the arrow, if there is one, and the tuple after it.
+  function place(column, className, names, drawn, ...arrow) {
     const canvases = drawn.map((name) => make("canvas", { role: "img", ariaLabel: name }));
     const short = names.length > MOST_NAMES ? [names[0], "\u2026", ...names.slice(-4)] : names;
     const drawing = make("div", { className: "drawing" }, ...canvases);
     const tuple = make("p", {}, ...written(short, drawn));
     const node = make("div", { className: "node" }, drawing, tuple);
-    const item = make("li", { className }, ...before, node);
+    const item = make("li", { className }, ...arrow, node);
     item.style.setProperty("--at", column);
     list.append(item);
     return { item, canvases };

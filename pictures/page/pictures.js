@@ -102,9 +102,8 @@ export function arrow(event) {
   return ARROWS[event.key];
 }
 
-// A picture under its name, with a line below. explain(i) is what that says of number i when one
-// points at it, or goes there by the arrow keys, and of the strongest number when nobody does;
-// pick(i) is done at a click or Enter.
+// A picture under its name, with a line below. explain(i) is what the line says of number i, which
+// the pointer or the arrow keys choose; at first it is the strongest. A click or Enter does pick(i).
 export function picture(label, { ink = false, explain, pick } = {}) {
   const canvas = make("canvas", { tabIndex: 0, role: "img", ariaLabel: label });
   const [mark, line] = [make("i", { hidden: true }), make("output")];
@@ -149,8 +148,8 @@ export function picture(label, { ink = false, explain, pick } = {}) {
   return { element, show };
 }
 
-// Outputs from 0 to 1 as strips of colour: a row for each image, a column for each class, with the
-// names of the classes above and what belongs to a row beside it. explain(row, k) tells a number.
+// Outputs from 0 to 1 as strips of colour: a row for each image, a column for each class under its
+// name, and a sign beside each row. explain(row, k) is what the line below says of a number.
 export function strips(label, names, explain) {
   const of = (i) => explain(Math.floor(i / names.length), i % names.length);
   const { element, show } = picture(label, { ink: true, explain: of });
@@ -172,16 +171,14 @@ export function strips(label, names, explain) {
 export function curve(label, points, text) {
   const [height, width] = [60, points.length];
   const top = Math.max(...points.map(([, value]) => value)) || 1;
-  const rows = points.map(([, value]) => Math.round((1 - value / top) * (height - 1)));
-  function ink(i) {
-    const below = Math.floor(i / width) - rows[i % width];
-    if (below === 0) return 1;
-    return below > 0 ? 0.2 : 0;
-  }
-  const explain = (i) => text(...points[i % width]);
+  const ends = points.map(([, value]) => Math.round((1 - value / top) * (height - 1)));
+  const inks = ends.flatMap((end) =>
+    Array.from({ length: height }, (_, row) => Number(row === end) || 0.2 * Number(row > end)),
+  );
+  const cell = (_, p) => (p % width) * height + Math.floor(p / width); // column after column
+  const explain = (i) => text(...points[Math.floor(i / height)]);
   const { element, show } = picture(label, { ink: true, explain });
   element.classList.add("curve");
-  const cells = cellsOf([1, height, width]);
-  show(Float64Array.from({ length: cells.count }, (_, i) => ink(i)), cells);
+  show(inks, { ...cellsOf([1, height, width]), cell });
   return element;
 }

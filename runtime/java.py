@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,8 +17,10 @@ from pathlib import Path
 from py4j.protocol import Py4JError
 from pyspark import SparkContext
 from pyspark import __version__ as spark_version
+from pyspark.find_spark_home import _find_spark_home
 from pyspark.java_gateway import launch_gateway
 
+from runtime import modules, reasons
 from runtime.command_line import UserError
 
 SECONDS_TO_END = 10
@@ -34,41 +37,99 @@ def find() -> None:
     least = 17 if int(spark_version.split(".")[0]) >= 4 else 8
     home = os.environ.get("JAVA_HOME")
     java = shutil.which(os.path.join(home, "bin", "java") if home else "java")
-    install = (
-        "install it with `apt install openjdk-17-jre-headless` (Debian, Ubuntu), "
-        "`dnf install java-17-openjdk-headless` (Fedora) or `brew install openjdk@17` (macOS), "
-        "or set JAVA_HOME"
-    )
     if java is None:
         where = f"in JAVA_HOME={home}" if home else "on the PATH"
-        raise UserError(f"Spark needs Java {least} or later, and there is none {where}: {install}")
-    said = subprocess.run([java, "-version"], capture_output=True, text=True).stderr
-    version = re.search(r'version "(?:1\.)?(\d+)', said)
-    if version is None or int(version.group(1)) < least:
-        found = version.group(1) if version else "of an unknown version"
-        raise UserError(f"Spark needs Java {least} or later; {java} is Java {found}: {install}")
+        raise UserError(f"Spark needs Java {least} or later, and there is none {where}{_remedy()}")
+    done = subprocess.run([java, "-version"], capture_output=True, text=True, errors="replace")
+    version = re.search(r'version "(?:1\.)?(\d+)', done.stderr)
+    if done.returncode or version is None:
+        raise reasons.java_that_fails(java, done.stderr + done.stdout)
+    if int(version.group(1)) < least:
+        found = f"{java} is Java {version.group(1)}"
+        raise UserError(f"Spark needs Java {least} or later; {found}{_remedy()}")
 
 
-def start(folder: str, options: str = "") -> None:
+def _remedy() -> str:
+    """How to install Java here, as setup.sh has it."""
+    script = modules.ROOT / "setup.sh"
+    if not script.exists():
+        return "; install it, or set JAVA_HOME"
+    done = subprocess.run(["sh", str(script), "java-remedy"], capture_output=True, text=True)
+    return f". {done.stdout.strip()}"
+
+
+def check_environment() -> None:
+    """Raise UserError if a variable keeps Spark from starting, and name it."""
+    home = os.environ.get("SPARK_HOME")
+    if home is not None:
+        submit = Path(home, "bin", "spark-submit")
+        if not submit.exists():
+            raise UserError(f"SPARK_HOME={home} holds no Spark: unset SPARK_HOME")
+        jars = sorted(Path(home, "jars").glob("spark-core_*.jar"))
+        version = jars[0].stem.split("-")[2] if jars else spark_version
+        if version.split(".")[:2] != spark_version.split(".")[:2]:
+            raise UserError(
+                f"SPARK_HOME={home} is Spark {version}, and this Python has PySpark "
+                f"{spark_version}: unset SPARK_HOME, or start train.py with {submit}"
+            )
+    told = os.environ.get("PYSPARK_SUBMIT_ARGS")
+    if told is not None and told.split()[-1:] != ["pyspark-shell"]:
+        raise UserError(
+            "PYSPARK_SUBMIT_ARGS has to end with the word pyspark-shell: "
+            f'PYSPARK_SUBMIT_ARGS="{told} pyspark-shell"'
+        )
+    address = os.environ.get("SPARK_LOCAL_IP")
+    if address is not None:
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as trial:
+                trial.bind((address, 0))
+        except OSError as error:
+            raise UserError(
+                f"SPARK_LOCAL_IP={address} is no address of this machine ({error.strerror}): unset "
+                "it, or set it to one"
+            ) from None
+
+
+def master_asked_for() -> str:
+    """The master that the user chose for a Spark that starts here; "" for none."""
+    told = os.environ.get("PYSPARK_SUBMIT_ARGS", "")  # in place of spark-submit's arguments
+    found = re.search(r"(?:--master[ =]|spark\.master=)\s*([^\s'\"]+)", told)
+    if found:
+        return found[1]
+    named = re.search(r"--properties-file[ =]\s*(\S+)", told)
+    folder = os.environ.get("SPARK_CONF_DIR") or os.path.join(_find_spark_home(), "conf")
+    file = Path(named[1] if named else os.path.join(folder, "spark-defaults.conf"))
+    text = file.read_text(errors="replace") if file.is_file() else ""
+    found = re.search(r"^\s*spark\.master[\s=:]+(\S+)", text, re.MULTILINE)
+    return found[1] if found else os.environ.get("MASTER", "")
+
+
+def start(folder: str, sockets: str, options: str = "") -> None:
     """Start Java, or connect to spark-submit's. It keeps its temporary files in `folder`.
 
-    A Java that starts here takes `options`, and prints into `folder`/java.log.
+    A Java that starts here takes `options`, and prints into `folder`/java.log. It deletes `folder`
+    and `sockets` if Python cannot.
     """
     # A Java that is left half started would stay for good: it learns last that Python has ended.
     with ctrl_c_waits():
         if is_submitted():
             SparkContext._ensure_initialized()
         else:
-            with _environment("SPARK_SUBMIT_OPTS", options), open(f"{folder}/{LOG}", "wb") as log:
+            with (
+                _environment("SPARK_SUBMIT_OPTS", options),
+                _utf8_locale(),
+                open(f"{folder}/{LOG}", "wb") as log,
+            ):
                 gateway = launch_gateway(popen_kwargs={"stdout": log, "stderr": log})
             SparkContext._ensure_initialized(gateway=gateway)
     jvm = SparkContext._jvm
     assert jvm is not None, "Java runs"
     jvm.java.lang.System.setProperty("java.io.tmpdir", folder)
-    # If Python is killed, Java ends and removes the folder.
-    jvm.org.apache.spark.util.ShutdownHookManager.registerShutdownDeleteDir(
-        jvm.java.io.File(folder)
-    )
+    # If Python is killed, Java ends and removes the folders.
+    for place in {folder, sockets}:
+        jvm.org.apache.spark.util.ShutdownHookManager.registerShutdownDeleteDir(
+            jvm.java.io.File(place)
+        )
 
 
 def said(folder: str) -> str:
@@ -119,6 +180,21 @@ def ctrl_c_waits() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
         if came:
             signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def _utf8_locale() -> Iterator[None]:
+    """Under LC_ALL=C, Java could not open a file whose path has other letters than ASCII."""
+    before = os.environ.get("LC_ALL")
+    name = before or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
+    if name in ("C", "POSIX"):
+        os.environ["LC_ALL"] = "C.UTF-8"
+    try:
+        yield
+    finally:
+        os.environ.pop("LC_ALL", None)
+        if before is not None:
+            os.environ["LC_ALL"] = before
 
 
 @contextmanager

@@ -4,6 +4,7 @@
 Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
 """
 
+import errno
 import logging
 import os
 import pickle
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
@@ -23,8 +24,8 @@ from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark import __version__ as spark_version
 from pyspark.find_spark_home import _find_spark_home
 
-from runtime import java, modules
-from runtime.command_line import UserError
+from runtime import java, modules, reasons
+from runtime.command_line import UserError, say
 
 # The environment of the executors' Python, where the user leaves it open.
 FOR_WORKERS = {
@@ -39,6 +40,8 @@ FOR_WORKERS = {
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     # A cost that is not finite ends the run in one line; every worker would warn of it besides.
     "PYTHONWARNINGS": "ignore::RuntimeWarning",
+    # A module of the current folder must not be taken for the program's own of that name.
+    "PYTHONSAFEPATH": "1",
 }
 # A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
 LONGEST_TEMPORARY_FOLDER = 36
@@ -47,11 +50,11 @@ LONGEST_TEMPORARY_FOLDER = 36
 LOCAL_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
 SECONDS_TO_CANCEL_AGAIN = 0.1  # Ctrl-C may come just before a job
 JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
-WORKER_ENDED = (
-    "Spark's Python process was killed, and again each time that its task was tried anew: most "
-    "likely memory ran out. Free some, or let fewer tasks run at once (spark-submit --master "
-    "local[1]); train.py --resume goes on after the last checkpoint"
-)
+SECONDS_TO_FIRST_EXECUTOR, SECONDS_TO_REMIND = 15, 60
+
+
+class MistakeInTask(Exception):
+    """What a task's own code raised, with the traceback of the executor's Python."""
 
 
 @contextmanager
@@ -65,10 +68,11 @@ def spark_context(name: str) -> Iterator[SparkContext]:
         with _told_plainly():
             yield SparkContext._active_spark_context
         return
-    with _private_folder(name) as folder:
+    with _temporary_folders(name) as (folder, sockets):
         try:
-            context = _start(name, folder)
-            with _told_plainly():
+            say("starting Spark")
+            context = _start(name, folder, sockets)
+            with _told_plainly(folder), _reminding_of_executors(context):
                 context.setLogLevel("ERROR")
                 _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
                 # Of a Java that has ended it would print the traceback of its own thread.
@@ -78,6 +82,7 @@ def spark_context(name: str) -> Iterator[SparkContext]:
         finally:
             with java.ctrl_c_waits():
                 _end()
+                _forget_modules_of(folder)
 
 
 @contextmanager
@@ -150,36 +155,91 @@ class _AsBytes:
         return pickle.loads, (pickle.dumps(self.value),)
 
 
-def _private_folder(name: str) -> tempfile.TemporaryDirectory:
+@contextmanager
+def _temporary_folders(name: str) -> Iterator[tuple[str, str]]:
+    """The run's folders for files and for sockets; the same one, unless its path is too long."""
+    with ExitStack() as folders, _full_disk_is_named():
+        folder = folders.enter_context(_private_folder(name, tempfile.gettempdir()))
+        sockets = folder
+        if len(tempfile.gettempdir()) > LONGEST_TEMPORARY_FOLDER:
+            sockets = folders.enter_context(_private_folder(name, "/tmp"))
+        yield folder, sockets
+
+
+def _private_folder(name: str, place: str) -> tempfile.TemporaryDirectory:
     """A folder that other accounts cannot look into, for the length of a `with` block."""
-    place = tempfile.gettempdir()
-    if len(place) > LONGEST_TEMPORARY_FOLDER:
-        place = "/tmp"
     return tempfile.TemporaryDirectory(prefix=f"{name}-", dir=place, ignore_cleanup_errors=True)
 
 
-def _start(name: str, folder: str) -> SparkContext:
+@contextmanager
+def _full_disk_is_named() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        no_folder = isinstance(error, FileNotFoundError) and "temporary directory" in str(error)
+        if no_folder or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(reasons.NO_SPACE) from None
+        raise
+
+
+def _start(name: str, folder: str, sockets: str) -> SparkContext:
     logging.getLogger().addFilter(_not_told_twice)
     logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it raises too what it logs
-    options = ""
+    options, master = "", ""
     if not java.is_submitted():
+        java.check_environment()
         java.find()
-        told = os.environ.get("PYSPARK_SUBMIT_ARGS", "")  # in place of spark-submit's arguments
-        if not re.search(r"(--master[ =]|spark\.master=)(?!local)", told):
+        master = java.master_asked_for()
+        if not master or master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             options = LOCAL_JAVA_OPTIONS
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     try:
-        java.start(folder, options)
+        java.start(folder, sockets, options)
         with _own_handler_of_ctrl_c():
-            return SparkContext(conf=_settings(name, folder))
+            return SparkContext(conf=_settings(name, sockets))
     except UserError:
         raise
     except Exception as error:
-        lines = [line for line in java.said(folder).splitlines() if line and not line[0].isspace()]
+        log = java.said(folder)
         reason = " ".join(str(getattr(error, "java_exception", error)).split())
-        hint = f"; Java said: {lines[-1]}" if lines else ""
-        raise UserError(f"Spark did not start: {reason[:300]}{hint}") from None
+        known = reasons.of_failure(reason, master) or reasons.of_failure(log, master)
+        line = reasons.first_error(log)
+        hint = f"; Java said: {line}" if line else ""
+        raise UserError(known or f"Spark did not start: {reason[:300]}{hint}") from None
+
+
+@contextmanager
+def _reminding_of_executors(context: SparkContext) -> Iterator[None]:
+    """Say so from time to time while jobs of a cluster wait for a first executor."""
+    ended = threading.Event()
+
+    def remind() -> None:
+        seconds = SECONDS_TO_FIRST_EXECUTOR
+        with suppress(Exception):  # Java ends, or the reader of the output has gone
+            while not ended.wait(seconds):
+                seconds = SECONDS_TO_REMIND
+                executors = context._jsc.sc().getExecutorMemoryStatus().size() - 1  # the driver
+                if executors == 0 and context.statusTracker().getActiveJobsIds():
+                    say(_no_executor(context))
+
+    if not re.match(r"local(\[|$)", str(context.master)):
+        threading.Thread(target=remind, daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _no_executor(context: SparkContext) -> str:
+    conf = context.getConf()
+    driver = f"{conf.get('spark.driver.host')}:{conf.get('spark.driver.port')}"
+    memory, cores = conf.get("spark.executor.memory", "1g"), conf.get("spark.executor.cores", "")
+    asked = f"{memory} of memory" + (f" and {cores} cores" if cores else "")
+    return (
+        f"waiting for {context.master}: no executor yet. The workers are down, have less free "
+        f"memory or cores than asked for ({asked}), or cannot reach the driver at {driver}"
+    )
 
 
 def _end() -> None:
@@ -207,7 +267,7 @@ def _own_handler_of_ctrl_c() -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
 
 
-def _settings(name: str, folder: str) -> SparkConf:
+def _settings(name: str, sockets: str) -> SparkConf:
     """What Spark was started with, and for all that it leaves open, what this program needs."""
     conf = SparkConf().setAppName(name)
     conf.setIfMissing("spark.master", "local[*]")
@@ -219,13 +279,16 @@ def _settings(name: str, folder: str) -> SparkConf:
     if threads:  # a task is tried again only where the master itself says how often
         failures = conf.get("spark.task.maxFailures", "4")
         conf.set("spark.master", f"local[{threads[1] or 1},{failures}]")
+    if master.startswith("local") and {"", os.getcwd()} & set(sys.path):
+        # Modules beside a notebook are found by executors too, but after the program's own.
+        conf.setIfMissing("spark.executorEnv.PYTHONPATH", os.getcwd())
     for variable, value in FOR_WORKERS.items():
         conf.setIfMissing(f"spark.executorEnv.{variable}", value)
     if tuple(map(int, re.findall(r"\d+", spark_version)[:2])) >= (4, 1) and os.name == "posix":
         # Between Java and Python, TCP on loopback waits 40 ms for acknowledgements in each task.
         conf.setIfMissing("spark.python.unix.domain.socket.enabled", "true")
         if master.startswith("local"):
-            conf.setIfMissing("spark.python.unix.domain.socket.dir", folder)
+            conf.setIfMissing("spark.python.unix.domain.socket.dir", sockets)
         if master == "yarn":
             # A container's own folder has a longer path than a socket may have.
             conf.setIfMissing("spark.python.unix.domain.socket.dir", "/tmp")
@@ -265,6 +328,14 @@ def _ship_modules(context: SparkContext, folder: Path) -> None:
     context.addPyFile(str(archive))
 
 
+def _forget_modules_of(folder: str) -> None:
+    """Take the zip of a run that has ended out of the path of this Python."""
+    sys.path[:] = [place for place in sys.path if not place.startswith(f"{folder}/")]
+    for place in list(sys.path_importer_cache):
+        if place.startswith(f"{folder}/"):
+            del sys.path_importer_cache[place]
+
+
 def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
     """Silence what logs the traceback of a failed task, which the job's own exception tells too."""
     assert context._jvm is not None, "Java runs"
@@ -283,30 +354,38 @@ def _not_told_twice(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def _told_plainly() -> Iterator[None]:
-    """Turn what Spark says of a job that it gave up into one line for a person."""
+def _told_plainly(folder: str = "") -> Iterator[None]:
+    """Turn what Spark says of a job that it gave up into one line for a person.
+
+    What Java knows of it is asked for at once: when Python prints the exception, Java has ended.
+    """
     try:
-        yield
+        with _full_disk_is_named():
+            yield
     except (Py4JError, ConnectionError, EOFError) as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
+        if _is_of_ctrl_c(error):
             raise KeyboardInterrupt from None  # which takes spark-submit's Java too
-        line = _in_a_line(error)
-        if line is None:
-            raise  # a mistake in the program: whoever mends it needs all of that
-        raise UserError(line) from None
+        if not java.answers():
+            raise UserError(JAVA_ENDED) from None
+        if not isinstance(error, Py4JJavaError):
+            raise
+        raise _as_told(str(error.java_exception), java.said(folder)) from None
 
 
-def _in_a_line(error: Exception) -> str | None:
-    """What a person has to know of an error in talking with Java; None if that is all of it."""
-    if not isinstance(error, Py4JJavaError):
-        return None if java.answers() else JAVA_ENDED
-    said = str(error.java_exception)
-    # An exception in a worker's Python comes with its traceback, in which it is the last line.
-    own = re.search(r"^(?:[\w.]+\.)?UserError: (.+)$", said, re.MULTILINE)
-    if own:
-        return own[1]
-    if "Traceback (most recent call last)" in said:
-        return None
-    if "Python worker exited unexpectedly" in said:
-        return WORKER_ENDED
-    return f"Spark gave up: {said.splitlines()[0]}"
+def _is_of_ctrl_c(error: BaseException | None) -> bool:
+    """Whether an error came while another one was handled that began with Ctrl-C."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
+def _as_told(failure: str, log: str = "") -> Exception:
+    """What to raise for the text of a job's failure; a mistake in a task keeps its traceback."""
+    context = SparkContext._active_spark_context
+    master = "" if context is None else str(context.master)
+    line = reasons.of_failure(failure, master)
+    mistake = reasons.traceback_in(failure)
+    if line is None and mistake is not None:
+        return MistakeInTask(f"in an executor:\n{mistake}")
+    line = line or reasons.of_failure(log, master)
+    return UserError(line or f"Spark gave up: {failure.splitlines()[0]}")

@@ -29,7 +29,6 @@ from from_outside import (
     marked,
     wait_until,
 )
-from py4j.protocol import Py4JJavaError
 from pyspark import TaskContext
 
 import data_loader
@@ -38,7 +37,7 @@ from results import checkpoints
 from results.checkpoints import Progress
 from runtime import java
 from runtime import spark as runtime_spark
-from runtime.spark import ended_by_ctrl_c, spark_context
+from runtime.spark import MistakeInTask, ended_by_ctrl_c, spark_context
 from training.run import initial_of
 from training.settings import complete
 
@@ -81,29 +80,13 @@ def test_a_job_that_spark_gives_up_is_told_in_one_line():
     assert errors[2].startswith("error: Spark's Java process has ended")
 
 
-TRACEBACK = "org.apache.spark.api.python.PythonException: Traceback (most recent call last):\n"
-SAID_BY_JAVA = {
-    f"{TRACEBACK}runtime.command_line.UserError: 7.gz: cut off\n\n\tat org": "7.gz: cut off",
-    f"{TRACEBACK}ZeroDivisionError: division by zero\n": None,
-    "Job aborted: Python worker exited unexpectedly (crashed)\n\tat": runtime_spark.WORKER_ENDED,
-    "java.io.IOException: No space left\n\tat": "Spark gave up: java.io.IOException: No space left",
-}
-
-
-@pytest.mark.parametrize(("said", "line"), SAID_BY_JAVA.items(), ids=range(4))
-def test_what_java_says_of_a_job_becomes_one_line_but_for_a_mistake(said, line):
-    error = Py4JJavaError.__new__(Py4JJavaError)
-    error.java_exception = said
-    assert runtime_spark._in_a_line(error) == line
-
-
-def test_a_mistake_in_a_map_keeps_its_traceback(spark):
+def test_a_mistake_in_a_map_keeps_its_traceback_after_java_has_ended(spark):
     def mistake(number: int) -> float:
         return number / 0
 
-    with pytest.raises(Py4JJavaError) as caught, spark_context("again"):
+    with pytest.raises(MistakeInTask) as caught, spark_context("again"):
         spark.parallelize([1], 1).map(mistake).count()
-    assert "ZeroDivisionError: division by zero" in str(caught.value)
+    assert str(caught.value).endswith("ZeroDivisionError: division by zero")
     assert "in mistake" in str(caught.value)
 
 

@@ -112,9 +112,10 @@ def score_test_set(
 
 
 def followed(of_training: str, model_dir: str) -> str:
-    """The place of a model's training data, unless reading it would connect to another system.
+    """The place of a model's training data, to read the test set there.
 
-    The model may come from other people. Raises UserError with what to type.
+    The model may come from other people. Raises UserError, with what to type, if this would connect
+    to another system.
     """
     if storage.is_remote(of_training) and not storage.is_remote(model_dir):
         raise UserError(

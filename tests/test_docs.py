@@ -28,7 +28,7 @@ SCRIPTS = {
     for script in (settings, predict, data_loader, hadoop_demo)
 }
 PATH = r"(?:\.\./|\.|/)?[\w/-][\w/.-]*"
-KINDS = "py|md|npz|json|csv|png|ipynb|sh|toml|txt|zip"
+KINDS = "py|md|npz|json|csv|png|html|ipynb|sh|toml|txt|zip"
 OPTION = r"(?<![\w-])--[a-z][\w-]*"
 OF_OTHER_PROGRAMS = {
     "--deploy-mode",

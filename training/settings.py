@@ -100,7 +100,7 @@ class Settings:
     )
     classes: list[str] | None = option(
         DATA,
-        "the classes to tell apart in any data set, in place of --digits: their labels, or their "
+        "the classes to tell apart in any data set, instead of --digits: their labels, or their "
         "names in the data set, or `all`",
         saved=False,
         nargs="+",
@@ -247,8 +247,8 @@ def arguments() -> argparse.ArgumentParser:
 def from_command_line(argv: Sequence[str] | None) -> tuple[Settings, dict[str, Any]]:
     """The settings of the command line, complete and as they were given.
 
-    Unusable ones end the program with status 2. With --classes, the labels are known only from the
-    data: `complete` the given settings once more with them.
+    Invalid arguments end the program with status 2. With --classes, the labels come from the data:
+    `complete` the given settings once more with them.
     """
     parser = arguments()
     given = vars(parser.parse_args(argv))
@@ -261,7 +261,7 @@ def from_command_line(argv: Sequence[str] | None) -> tuple[Settings, dict[str, A
 
 
 def expected_classes(words: Sequence[str]) -> int:
-    """How many classes the words of --classes mean, as far as it can be told without the data."""
+    """The number of classes in --classes; for `all` 10, until the data says how many."""
     if [word.lower() for word in words] == ["all"]:
         return 10
     return max(2, len(words))

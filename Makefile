@@ -11,7 +11,8 @@
 # make docs/arguments.md   write the page of all arguments, from what --help says
 # make plots/reference/network.html   train on MNIST, and keep the page of that run in the repository
 # make browsers       install Chromium and Firefox for the tests of the page (Debian, as root)
-# make bench          compare speeds (over an hour); fetches PyTorch into a .venv of its own
+# make bench          all measurements (4 hours), with PyTorch in a .venv of its own (7 GB);
+#                     BENCHMARKS="epochs jobs" makes some of them, ARGS="--rounds 1" fewer rounds
 # make notebook       open the course, lessons/
 # make clean          delete what these commands made: environments, model, figures
 #
@@ -21,6 +22,7 @@ PYTHON_HERE := .venv/bin/python
 NPX := npx
 # Tracked files that may be larger than the rest; a picture or a data set need not be.
 LARGE :=
+BENCHMARKS := epochs jobs mllib scaling executors memory recipes
 
 .PHONY: help modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
     cluster-demo hadoop-demo lint bench notebook clean
@@ -87,16 +89,10 @@ lint: .venv/tests
 	if [ -n "$$large" ]; then echo "larger than 600 KB: $$large; make it smaller, or name it in" \
 	    "LARGE in the Makefile"; exit 1; fi
 
-bench: .venv/program .venv-bench/bench
-	$(PYTHON_HERE) benchmarks/compare.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/chain.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/scaling.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/accuracy.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/recipes.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/checkpoint_cost.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/driver_memory.py $(ARGS)
-	$(PYTHON_HERE) benchmarks/scale.py $(ARGS)
-	.venv-bench/bin/python benchmarks/pytorch.py
+bench: .venv-bench/bench
+	@for name in $(BENCHMARKS); do \
+	    .venv-bench/bin/python benchmarks/$$name.py $(ARGS) || exit; \
+	done
 
 notebook: .venv/tests
 	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \

@@ -1,94 +1,119 @@
-"""The contenders: this project's strategies, the article's chain, MLlib, and plain NumPy."""
+"""An epoch of each way to train, without the update of the parameters, as a call to be timed."""
 
-import argparse
-from collections.abc import Callable, Sequence
+import functools
+import itertools
+import math
+import sys
+from collections.abc import Callable, Iterator
 
 import article
+import measure  # noqa: F401, it finds the project's modules
 import numpy as np
-from measure import seconds
-from pyspark import RDD, SparkContext
-from pyspark.ml.classification import MultilayerPerceptronClassifier
-from pyspark.ml.linalg import Vectors
-from pyspark.sql import DataFrame, SparkSession
+from pyspark import RDD, SparkContext, cloudpickle
 
-import data_loader
 import nn_math
 import train
-from network.sequential import batch_tuple, initial_parameters, read
+from data_loader import Split
+from images.blocks import BLOCK_ROWS, Block, split_into_blocks
+from network.sequential import Network, batch_tuple, initial_parameters, input_shapes, read
+from runtime.spark import send_to_executors
+from training.data import training_rdd
 from training.optimizers import sgd
-from training.recipes import IN_PARTITION, NETWORKS
+from training.recipes import NETWORKS
 from training.run import initial_of
 from training.settings import complete
+from training.strategies import epoch_function
 
 FRACTION = 0.7
-IN_PARTITION = IN_PARTITION["partitions"]
+SHIFTS = sorted(itertools.product(range(-2, 3), repeat=2), key=lambda shift: math.hypot(*shift))
+# The executors do not have these two files. PySpark sends a script's functions like this, too.
+for module in (article, sys.modules[__name__]):
+    cloudpickle.register_pickle_by_value(module)
 
 
-def settings(digits: Sequence[int] = (0, 1), **changed) -> argparse.Namespace:
-    """The settings of a run of the article's network, with the rates of its first epoch."""
-    return complete({**changed, "digits": digits})
+def ours(split: Split, epoch: Callable | None = None, **given) -> Callable[[], object]:
+    """An epoch with these settings, each time a new mini-batch. `epoch` replaces its function."""
+    settings = complete({"fraction": FRACTION, **given, "digits": split.digits})
+    rdd, parameters = training_rdd(split, settings, 1), initial_of(settings)
+    compute = epoch or epoch_function(settings, train.maps_epoch)
+    numbers = itertools.count(1)
+    return lambda: compute(rdd, parameters, settings, next(numbers))
 
 
-def strategy(
-    name: str, split: data_loader.Split, hidden: int = 64, epoch: Callable | None = None
-) -> Callable[[], object]:
-    """An epoch of one of our strategies: a new mini-batch each time, without an update.
+def articles(train_rdd: RDD, outputs: int, hidden: str) -> Callable[[], object]:
+    """An epoch of the article's program, on the RDD that it loads."""
+    parameters = article.initial_parameters(outputs)
+    return lambda: article.epoch(train_rdd, *parameters, hidden)
 
-    epoch: a function to use instead of the strategy's own.
+
+def plain_numpy(X: np.ndarray, y_true: np.ndarray) -> Callable[[], object]:
+    """The same step in one process: all images in memory as float32, BLAS on all cores.
+
+    It takes 4,096 images at a time, so that they stay in the processor's cache; a million at once
+    take twice as long an image.
     """
-    chosen = settings(split.digits, strategy=name, hidden=hidden, fraction=FRACTION)
-    parameters, rdd = initial_of(chosen), train.training_rdd(split, chosen, 1)
-    numbers, run = iter(range(1, 10**6)), epoch or train.STRATEGIES[name].epoch
-    return lambda: run(rdd, parameters, chosen, next(numbers))
-
-
-def obvious(spark: SparkContext, images, labels, outputs: int) -> Callable[[], object]:
-    """An epoch of the article's chain, written the obvious way, with the partitions of `maps`."""
-    spark.addPyFile(article.__file__)
-    partitions = data_loader.default_partitions(len(images))
-    rdd = spark.parallelize(article.rows(images, labels, outputs), partitions).cache()
-    parameters = nn_math.initial_parameters(1, 64, outputs, "float64")
-    numbers = iter(range(1, 10**6))
-    return lambda: article.epoch(rdd, *parameters, next(numbers))
-
-
-def numpy_step(X: np.ndarray, y_true: np.ndarray) -> Callable[[], object]:
-    """The same step in one process: all images in memory as float32, BLAS on all cores."""
     network = read(NETWORKS["article"], y_true.shape[1])
-    parameters = initial_parameters(network, 1)
-    chance = np.random.default_rng(1)
+    parameters, chance = initial_parameters(network, 1), np.random.default_rng(1)
 
     def step() -> None:
-        drawn = chance.random(len(X)) < FRACTION
-        summed = batch_tuple(network, parameters, X[drawn], y_true[drawn], (1,))
-        sgd(parameters, nn_math.mean_gradients(nn_math.as_sums(summed)), {}, 0.1, 1)
+        tuples = []
+        for start in range(0, len(X), BLOCK_ROWS):
+            images, labels = X[start : start + BLOCK_ROWS], y_true[start : start + BLOCK_ROWS]
+            drawn = chance.random(len(images)) < FRACTION
+            tuples.append(batch_tuple(network, parameters, images[drawn], labels[drawn], (1,)))
+        sums = nn_math.as_sums(functools.reduce(nn_math.add, tuples))
+        sgd(parameters, nn_math.mean_gradients(sums), {}, 0.1, 1)
 
     return step
 
 
-def mllib_frame(spark: SparkContext, blocks: RDD) -> DataFrame:
-    """The images as MLlib reads them: pixels in [0, 1], cached in the same partitions."""
-
-    def rows(block):
-        images, labels = block
-        return ((float(y), Vectors.dense(x / 255)) for x, y in zip(images, labels, strict=True))
-
-    frame = SparkSession(spark).createDataFrame(blocks.flatMap(rows), ["label", "features"]).cache()
-    frame.count()
-    return frame
-
-
-def mllib(outputs: int, solver: str, iterations: int, step: float = 0.03):
-    """MLlib's network with the same layers: a sigmoid hidden layer and a softmax output."""
-    return MultilayerPerceptronClassifier(
-        layers=[784, 64, outputs], solver=solver, maxIter=iterations, stepSize=step, tol=0.0, seed=1
-    )
+def shifted(images: np.ndarray, labels: np.ndarray, start: int, end: int) -> Block:
+    """Images start to end of an endless set: MNIST, then MNIST moved by up to two pixels."""
+    moved = []
+    for number in range(start // len(images), -(-end // len(images))):
+        first = number * len(images)
+        squares = images[max(0, start - first) : end - first].reshape(-1, 28, 28)
+        shift = SHIFTS[number % len(SHIFTS)]
+        moved.append(np.roll(squares, shift, axis=(1, 2)).reshape(-1, 784))
+    return np.concatenate(moved), labels[np.arange(start, end) % len(labels)]
 
 
-def mllib_iteration(frame: DataFrame, outputs: int, more: int = 10) -> float:
-    """Seconds of one iteration of solver gd: the extra time of `more` iterations, divided.
+def spread(spark: SparkContext, mnist: Block, count: int, partitions: int) -> Split:
+    """The first `count` images of the endless set as cached blocks, made on the executors."""
+    shipped = send_to_executors(spark, mnist)
 
-    A fit also copies the data and draws the weights; this is not part of an iteration.
+    def make(partition: int) -> Iterator[Block]:
+        bounds = (count * (partition + end) // partitions for end in (0, 1))
+        return split_into_blocks(*shifted(*shipped.value, *bounds))
+
+    blocks = spark.parallelize(range(partitions), partitions).flatMap(make).cache()
+    assert blocks.map(lambda block: len(block[0])).sum() == count
+    return Split(blocks, count, tuple(range(10)), "shifted MNIST", "", {})
+
+
+def cached_bytes(split: Split) -> int:
+    """What Spark keeps of a set in memory and on disk."""
+    stored = split.blocks.context._jsc.sc().getRDDStorageInfo()
+    return sum(one.memSize() + one.diskSize() for one in stored if one.id() == split.blocks.id())
+
+
+def sgemm(size: int = 3000) -> tuple[Callable[[], object], float]:
+    """A product of two float32 matrices with BLAS on all cores, and its number of operations."""
+    A, B = np.random.default_rng(1).random((2, size, size), np.float32)
+    return lambda: A @ B, 2 * size**3
+
+
+def operations(network: Network) -> int:
+    """The floating-point operations of the matrix products for an image, forward and backward.
+
+    A layer that learns has one product forward, one for dW, and one for the derivative by its
+    input, which the first layer does not need. Dense layers and convolutions alone count.
     """
-    short = seconds(lambda: mllib(outputs, "gd", 1).fit(frame))
-    return (seconds(lambda: mllib(outputs, "gd", 1 + more).fit(frame)) - short) / more
+    total, products = 0, 2
+    for layer, shape in zip(network, input_shapes(network), strict=False):
+        if layer.learns:
+            W_shape, _ = layer.parameter_shapes(shape)
+            positions = math.prod(layer.output_shape(shape)[1:])  # of a window; 1 if dense
+            total += products * 2 * math.prod(W_shape) * positions
+            products = 3
+    return total

@@ -1,20 +1,41 @@
-"""Alternating measurements in one run, their medians and ratios as a table."""
+"""What all benchmarks share: their arguments, clocks, and the file of their results.
+
+Imported first, it lets a script find the project's own modules.
+"""
 
 import argparse
 import json
+import os
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import tables
+
+from cluster.processes import environment
+from results.model_files import versions
+from runtime.spark import spark_context
 
 
-def arguments(doc: str) -> argparse.ArgumentParser:
-    """The command line that all benchmarks share; `doc` is the script's docstring."""
+def arguments(doc: str, rounds: int) -> argparse.ArgumentParser:
+    """The command line of every benchmark; `doc` is the script's docstring."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--data", help="folder of MNIST; default: as train.py")
+    parser.add_argument("--rounds", type=int, default=rounds, help=f"default: {rounds}")
+    results = "folder for the results; default: benchmarks/results"
+    parser.add_argument("--results", type=Path, default=tables.RESULTS, help=results)
     return parser
+
+
+def spark(name: str):
+    """Spark in this process, on all cores, with the memory that the larger sets need."""
+    os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
+    return spark_context(name)
 
 
 def seconds(call: Callable[[], object]) -> float:
@@ -24,43 +45,40 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict:
-    """Seconds of each call, alternately: A B C, A B C, ... The warm-up rounds do not count."""
-    for _ in range(warm_up):
-        for call in calls.values():
-            call()
-    times = {name: [] for name in calls}
-    for _ in range(rounds):
+    """Seconds of each call, in turn: A B C, A B C, ... The first rounds are not counted."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for number in range(-warm_up, rounds):
         for name, call in calls.items():
-            times[name].append(seconds(call))
+            taken = seconds(call)
+            if number >= 0:
+                times[name].append(taken)
     return times
 
 
-def summary(times: list[float], images: int) -> dict:
-    median = statistics.median(times)
-    return {
-        "median_s": median,
-        "least_s": min(times),
-        "most_s": max(times),
-        "images": images,
-        "images_per_s": images / median,
-        "us_per_image": median / images * 1e6,
-    }
+def summary(times: list[float]) -> dict[str, float]:
+    return {"median s": statistics.median(times), "least": min(times), "most": max(times)}
 
 
-def table(rows: list[dict], columns: dict[str, tuple[str, str]]) -> str:
-    """Rows as a Markdown table; columns: key -> (heading, format)."""
-    lines = [
-        " | ".join(heading for heading, _ in columns.values()),
-        " | ".join(["---"] * len(columns)),
-    ]
-    for row in rows:
-        values = ((row[key], form) for key, (_, form) in columns.items())
-        lines.append(" | ".join("-" if v is None else format(v, form) for v, form in values))
-    return "\n".join(f"| {line} |" for line in lines)
+def ratio(times: list[float], others: list[float]) -> float:
+    """The median of the ratios of what was measured in the same round."""
+    return statistics.median(a / b for a, b in zip(times, others, strict=True))
 
 
-def save(name: str, content: dict, text: str) -> None:
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
-    (RESULTS / f"{name}.md").write_text(text + "\n")
-    print(text, flush=True)
+def process(command: Sequence[str]) -> tuple[float, str]:
+    """Seconds of a whole process, from its start to its end, and the last line that it printed."""
+    start = time.perf_counter()
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    taken = time.perf_counter() - start
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{(done.stdout + done.stderr)[-3000:]}")
+    return taken, done.stdout.splitlines()[-1]
+
+
+def save(options: argparse.Namespace, name: str, rows: list[dict], **more) -> None:
+    """Write NAME.json, and print its tables."""
+    about = {"versions": versions(), "cores": os.cpu_count(), "rounds": options.rounds}
+    options.results.mkdir(parents=True, exist_ok=True)
+    content = json.dumps({**about, "rows": rows, **more}, indent=1)
+    (options.results / f"{name}.json").write_text(content + "\n")
+    for table in tables.of_file(name, options.results).values():
+        print(f"\n{table}", flush=True)

@@ -1,91 +1,76 @@
-"""(g) Test accuracy with only a network or a strategy given, and default settings.
+"""What test accuracy the recipes reach, and how much the seed matters.
 
-    .venv/bin/python benchmarks/recipes.py --data FOLDER_OF_MNIST
+    python benchmarks/recipes.py --data FOLDER_OF_MNIST         2 hours; --only WORD for less
 
-Each runs with several seeds. The defaults were chosen on a held-out share of the training set.
-`partitions` also stands for `maps`: it takes the same step with other mini-batches.
+Each row is what one types after train.py, and nothing else. A round is a seed, from 1. The settings
+of the recipes were chosen on a validation share of the training set, not here. On ten digits
+`partitions` stands for `maps` too: it takes the same step on other draws of the mini-batch.
 """
 
-import json
-import os
 import statistics
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
+from dataclasses import replace
 
 import measure
 
 import data_loader
 import predict
 import train
-from runtime.spark import spark_context
+from training.recipes import IN_PARTITION
 from training.settings import from_command_line
 
 TYPED = [
+    "",
     "--digits all --strategy partitions",
-    "--digits all --strategy partitions --optimizer momentum",
     "--digits all --strategy averaging",
     "--digits all --network mlp",
+    "--digits all --network mlp --partitions 8",
+    "--digits all --network mlp --partitions 32",
     "--digits all --network lenet",
     "--digits all --network cnn",
-    "--digits all --network mlp --partitions 1",
-    "--digits all --network mlp --partitions 4",
-    "--digits all --network mlp --partitions 8",
 ]
-COLUMNS = {
-    "typed": ("typed", "s"),
-    "epochs": ("epochs", "d"),
-    "median": ("test accuracy, median", ".4f"),
-    "least": ("least", ".4f"),
-    "most": ("most", ".4f"),
-}
+
+
+def spread(values: list[float], word: str = "") -> dict[str, float]:
+    ends = {"median": statistics.median(values), "least": min(values), "most": max(values)}
+    return {f"{end}{word}": value for end, value in ends.items()}
+
+
+def reached(spark, place: str, typed: str, seeds: int) -> tuple[int, list[dict[str, float]]]:
+    """The number of epochs of a recipe, and what each seed reaches."""
+    settings, _ = from_command_line(typed.split())
+    sizes, digits = IN_PARTITION[settings.strategy], settings.digits
+    split = data_loader.load(spark, place, "train", digits, settings.partitions, sizes)
+    test = data_loader.load(spark, place, "test", digits)
+    runs = []
+    for seed in range(1, seeds + 1):
+        trained = train.train_network(split, replace(settings, seed=seed))
+        scores, last = predict.evaluate(trained, test), trained.history[-1]
+        names = ("precision", "recall", "f1")
+        worst = min(one[name] for one in scores["classes"].values() for name in names)
+        run = {"cost at the end": last.cost, "training accuracy": last.accuracy}
+        runs.append({**run, "test accuracy": scores["accuracy"], "least of P, R, F1": worst})
+    split.blocks.unpersist()
+    return settings.epochs, runs
 
 
 def main() -> None:
-    parser = measure.arguments(__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, from 1")
-    parser.add_argument(
-        "--only", default="", help="measure only rows that contain this text: --only=--network"
-    )
+    parser = measure.arguments(__doc__, rounds=10)
+    parser.add_argument("--only", default="", help="only rows that contain this word")
     options = parser.parse_args()
     place = data_loader.find_data(options.data)
-    measured = {}
-    if options.only:
-        results = json.loads((measure.RESULTS / "recipes.json").read_text())
-        measured = {row["typed"]: row for row in results["rows"]}
-    rows = []
-    with spark_context("recipes") as spark:
-        test = data_loader.load(spark, place, "test", range(10))
-        for typed in TYPED:
-            name = f"`{typed}`"
-            if options.only not in typed:
-                if name in measured:
-                    rows.append(measured[name])
-                continue
-            settings = from_command_line(typed.split())[0]
-            in_partition = train.STRATEGIES[settings.strategy].in_partition
-            split = data_loader.load(
-                spark, place, "train", settings.digits, settings.partitions, in_partition
-            )
-            split.blocks.count()
-            reached = []
-            for seed in range(1, options.seeds + 1):
-                trained = train.fit(**{**vars(settings), "seed": seed}, split=split)
-                reached.append(predict.evaluate(trained, test)["accuracy"])
-            split.blocks.unpersist()
-            rows.append(
-                {
-                    "typed": name,
-                    "epochs": settings.epochs,
-                    "median": statistics.median(reached),
-                    "least": min(reached),
-                    "most": max(reached),
-                }
-            )
-            print(rows[-1], flush=True)
-    measure.save("recipes", {"rows": rows}, measure.table(rows, COLUMNS))
+    rows, seeds = [], []
+    with measure.spark("recipes") as spark:
+        for typed in (typed for typed in TYPED if options.only in typed):
+            epochs, runs = reached(spark, place, typed, options.rounds)
+            row = {"typed": f"`{typed}`" if typed else "nothing", "epochs": epochs}
+            row |= {"seeds": len(runs)}
+            row |= spread([run["test accuracy"] for run in runs], " accuracy")
+            rows.append({**row, "runs": runs})
+            print(row, flush=True)
+            if typed == "":
+                for name in runs[0]:
+                    seeds.append({"the default run": name, **spread([run[name] for run in runs])})
+    measure.save(options, "recipes", rows, seeds=seeds)
 
 
 if __name__ == "__main__":

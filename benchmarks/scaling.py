@@ -1,96 +1,64 @@
-"""(b) Seconds of an epoch against the number of images, 10 thousand to 1.2 million, ten digits.
+"""How an epoch grows with the number of images, and how near it is to the processor's limit.
 
-    .venv/bin/python benchmarks/scaling.py --data FOLDER_OF_MNIST
+    python benchmarks/scaling.py --data FOLDER_OF_MNIST         15 minutes, 10 GB of memory
 
-Beyond 60,000 images, the executors shift MNIST's images by up to two pixels in each direction.
-`partitions` and the plain NumPy step on the same images alternate.
+Ten digits. Beyond 60,000 images they are MNIST shifted by up to two pixels, made on the executors.
+`partitions` and plain NumPy take turns with a product of two large float32 matrices on all cores.
+The share of its speed: the operations in the epoch's own matrix products, on 70% of the images, per
+second of the whole epoch. The last row is an epoch of the recipe of `cnn`, with all images.
 """
 
-import itertools
-import os
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
-os.environ.setdefault("PYSPARK_SUBMIT_ARGS", "--driver-memory 4g pyspark-shell")
-
 import contenders
-import draw
 import measure
-import numpy as np
-from pyspark import SparkContext
 
 import data_loader
-from images.blocks import Block, as_rows, split_into_blocks
-from runtime.spark import spark_context
+from images.blocks import as_rows
+from network.sequential import read
+from training.recipes import IN_PARTITION, NETWORKS
 
 SIZES = (10_000, 60_000, 300_000, 600_000, 1_200_000)
-SHIFTS = sorted(itertools.product(range(-2, 3), repeat=2), key=lambda shift: np.hypot(*shift))
-
-
-def shifted(images: np.ndarray, labels: np.ndarray, start: int, end: int):
-    """Images `start` to `end` of an endless set: MNIST, then MNIST with one shift after another."""
-    moved = []
-    for number in range(start // len(images), -(-end // len(images))):
-        own = slice(max(0, start - number * len(images)), end - number * len(images))
-        squares = images[own].reshape(-1, 28, 28)
-        moved.append(np.roll(squares, SHIFTS[number], axis=(1, 2)).reshape(-1, 784))
-    return np.concatenate(moved), labels[np.arange(start, end) % len(labels)]
-
-
-def spread(spark: SparkContext, images, labels, count: int) -> data_loader.Split:
-    """The first `count` images of the endless set, as cached blocks made on the executors."""
-    partitions = data_loader.default_partitions(count, *contenders.IN_PARTITION)
-    mnist = spark.broadcast((images, labels))
-    bounds = [(count * i // partitions, count * (i + 1) // partitions) for i in range(partitions)]
-
-    def make(bound: tuple[int, int]) -> Iterator[Block]:
-        return split_into_blocks(*shifted(*mnist.value, *bound))
-
-    blocks = spark.parallelize(bounds, partitions).flatMap(make).cache()
-    assert blocks.map(lambda block: len(block[0])).sum() == count
-    return data_loader.Split(blocks, count, tuple(range(10)), "shifted MNIST", "", {})
 
 
 def main() -> None:
-    parser = measure.arguments(__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="counted rounds")
+    parser = measure.arguments(__doc__, rounds=5)
     parser.add_argument("--most", type=int, default=SIZES[-1], help="leave out larger sizes")
     options = parser.parse_args()
-    place = data_loader.find_data(options.data)
-    images, labels, _ = data_loader.read_part(place, "train")
+    mnist = data_loader.read_part(data_loader.find_data(options.data), "train")[:2]
+    multiply, of_sgemm = contenders.sgemm()
     rows = []
-    with spark_context("scaling") as spark:
+
+    def add_row(name: str, count: int, network: str, drawn: float, times: dict) -> None:
+        """What was measured of an epoch that computes with `drawn` images."""
+        row = {"an epoch of": name, "images in the set": count, **measure.summary(times[name])}
+        row["us per image"] = row["median s"] / count * 1e6
+        work = drawn * contenders.operations(read(NETWORKS[network], 10))
+        row["share of sgemm"] = work / of_sgemm * measure.ratio(times["sgemm"], times[name])
+        rows.append(row)
+
+    with measure.spark("scaling") as spark:
         for count in (size for size in SIZES if size <= options.most):
-            split = spread(spark, images, labels, count)
-            X, y_true = as_rows(*shifted(images, labels, 0, count), 10, "float32")
+            partitions = data_loader.default_partitions(count, *IN_PARTITION["partitions"])
+            split = contenders.spread(spark, mnist, count, partitions)
+            X, y_true = as_rows(*contenders.shifted(*mnist, 0, count), 10, "float32")
             calls = {
-                "partitions": contenders.strategy("partitions", split),
-                "plain NumPy": contenders.numpy_step(X, y_true),
+                "partitions": contenders.ours(split, strategy="partitions"),
+                "plain NumPy": contenders.plain_numpy(X, y_true),
+                "sgemm": multiply,
             }
-            taken = measure.alternate(calls, options.rounds)
-            rows += [
-                {"name": name, "size": count, **measure.summary(times, count)}
-                for name, times in taken.items()
-            ]
-            ours, theirs = rows[-2]["median_s"], rows[-1]["median_s"]
-            rows[-2]["ratio"], rows[-1]["ratio"] = ours / theirs, 1.0
+            times = measure.alternate(calls, options.rounds)
+            for name in ("partitions", "plain NumPy"):
+                add_row(name, count, "article", contenders.FRACTION * count, times)
+            more = rows[-2]
+            more["time / NumPy's"] = measure.ratio(times["partitions"], times["plain NumPy"])
+            more["cached bytes per pixel"] = contenders.cached_bytes(split) / count / 784
+            print(rows[-2:], flush=True)
             split.blocks.unpersist(blocking=True)
-            print(count, f"{ours:.3f} s, NumPy {theirs:.3f} s", flush=True)
-            del X, y_true
-    columns = {
-        "name": ("epoch", "s"),
-        "size": ("images in the set", ",d"),
-        "median_s": ("median s", ".3f"),
-        "least_s": ("least", ".3f"),
-        "most_s": ("most", ".3f"),
-        "us_per_image": ("us per image of the set", ".2f"),
-        "ratio": ("time / NumPy's", ".2f"),
-    }
-    results = {"rows": rows}
-    measure.save("scaling", results, measure.table(rows, columns))
-    draw.scaling(results)
+            del X, y_true, calls
+        count = min(60_000, options.most)
+        split = contenders.spread(spark, mnist, count, partitions=2)
+        calls = {"cnn": contenders.ours(split, network="cnn", fraction=1.0), "sgemm": multiply}
+        add_row("cnn", count, "cnn", count, measure.alternate(calls, options.rounds, warm_up=1))
+    measure.save(options, "scaling", rows)
 
 
 if __name__ == "__main__":

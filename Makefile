@@ -11,7 +11,7 @@
 # make docs/arguments.md   write the page of all arguments, from what --help says
 # make plots/reference/network.html   train on MNIST, and keep the page of that run in the repository
 # make browsers       install Chromium and Firefox for the tests of the page (Debian, as root)
-# make bench          all measurements (4 hours), with PyTorch in a .venv of its own (7 GB);
+# make bench          all measurements (4 hours) and the docs' tables; PyTorch in a .venv of its own (7 GB);
 #                     BENCHMARKS="epochs jobs" makes some of them, ARGS="--rounds 1" fewer rounds
 # make notebook       open the course, lessons/
 # make clean          delete what these commands made: environments, model, figures
@@ -93,6 +93,7 @@ bench: .venv-bench/bench
 	@for name in $(BENCHMARKS); do \
 	    .venv-bench/bin/python benchmarks/$$name.py $(ARGS) || exit; \
 	done
+	@.venv-bench/bin/python benchmarks/tables.py
 
 notebook: .venv/tests
 	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \

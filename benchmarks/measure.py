@@ -45,7 +45,7 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict:
-    """Seconds of each call, in turn: A B C, A B C, ... The first rounds are not counted."""
+    """Seconds of each call, alternately: A B C, A B C, ... The warm-up rounds do not count."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(-warm_up, rounds):
         for name, call in calls.items():
@@ -81,4 +81,4 @@ def save(options: argparse.Namespace, name: str, rows: list[dict], **more) -> No
     content = json.dumps({**about, "rows": rows, **more}, indent=1)
     (options.results / f"{name}.json").write_text(content + "\n")
     for table in tables.of_file(name, options.results).values():
-        print(f"\n{table}", flush=True)
+        print(f"\n{table}", end="", flush=True)

@@ -7,7 +7,7 @@ while a test accuracy is taken. Ours is --strategy averaging as it is, and with 
 MLlib has. MLlib's MultilayerPerceptronClassifier has its defaults (l-bfgs, blocks of 128 images), a
 cached frame of dense vectors, and both of Java's compilers, as Spark comes. Its iterations are the
 fewest of a list that reach 97%, found before the rounds. It computes with the system's BLAS if
-there is one, as its guide recommends (Debian: libopenblas0), else in Java; the results say which.
+there is one (JNIBLAS), as its guide recommends (Debian: libopenblas0), else in Java (VectorBLAS).
 """
 
 import os
@@ -108,7 +108,7 @@ def main() -> None:
                 found[name].append(ours(split, {**given, "seed": seed}, X, y_true))
             found[MLLIB].append(mllib(frame, test, iterations, seed))
             print({name: runs[-1] for name, runs in found.items()}, flush=True)
-        blas = spark._jvm.org.apache.spark.ml.linalg.BLAS.nativeBLAS().getClass().getSimpleName()
+        blas = spark._jvm.dev.ludovic.netlib.blas.BLAS.getInstance().getClass().getSimpleName()
     rows = []
     seconds = {name: [taken for taken, _ in runs] for name, runs in found.items()}
     for name, runs in found.items():

@@ -1,24 +1,25 @@
 """The benchmarks' tables as Markdown, from the results that they saved.
 
-    python benchmarks/tables.py
+    python benchmarks/tables.py         writes them into README.md and docs/
 
-Each NAME.json holds rows under "rows", and perhaps more tables under names of their own. The keys
-of a row are the headings. The docs include these tables as they are, so that a test can compare.
+Each NAME.json has rows under "rows", and perhaps more tables under names of their own. The keys of
+a row are the headings. A page includes a table after a line with the comment `table: NAME`.
 """
 
 import json
+import re
 from pathlib import Path
 
 RESULTS = Path(__file__).parent / "results"
+IN_PAGE = re.compile(r"(<!-- table: (\w+) -->\n\n)(?:\|.*\n)*")
 
 
 def markdown(rows: list[dict]) -> str:
-    """Rows as a table. Lists, such as what each round measured, are left out."""
-    headings = dict.fromkeys(key for row in rows for key in row)
-    kept = [key for key in headings if not isinstance(rows[0].get(key), list)]
-    lines = [kept, ["---"] * len(kept)]
-    lines += [[shown(key, row.get(key)) for key in kept] for row in rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    """Rows as a table. Columns of lists, such as what each round measured, are left out."""
+    headings = dict.fromkeys(key for row in rows for key in row if not isinstance(row[key], list))
+    lines = [list(headings), ["---"] * len(headings)]
+    lines += [[shown(key, row.get(key)) for key in headings] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def shown(heading: str, value: str | float | None) -> str:
@@ -41,14 +42,19 @@ def of_file(name: str, folder: Path = RESULTS) -> dict[str, str]:
     return {name if key == "rows" else key: markdown(rows) for key, rows in tables.items()}
 
 
-def all_tables(folder: Path = RESULTS) -> dict[str, str]:
-    """The tables of all results, by name."""
-    found: dict[str, str] = {}
-    for file in sorted(folder.glob("*.json")):
-        found |= of_file(file.stem, folder)
-    return found
+def filled(page: str, folder: Path = RESULTS) -> str:
+    """The text of a page with its tables as they were last measured."""
+    tables: dict[str, str] = {}
+    for file in folder.glob("*.json"):
+        tables |= of_file(file.stem, folder)
+    return IN_PAGE.sub(lambda found: found[1] + tables[found[2]], page)
+
+
+def main() -> None:
+    root = Path(__file__).parent.parent
+    for page in (root / "README.md", *(root / "docs").glob("*.md")):
+        page.write_text(filled(page.read_text()))
 
 
 if __name__ == "__main__":
-    for name, table in all_tables().items():
-        print(f"{name}\n\n{table}\n")
+    main()

@@ -79,18 +79,23 @@ def test_the_operations_of_an_image_are_those_of_its_matrix_products(network, pr
     assert contenders.operations(read(network, 10)) == 2 * products
 
 
-def test_a_table_has_the_keys_of_its_rows_as_headings(tmp_path):
+def test_a_page_gets_the_last_tables_with_the_keys_of_rows_as_headings(tmp_path):
     rows = [
         {"name": "one", "median s": 0.07, "accuracy": 0.9946, "runs": [1]},
         {"name": "two", "median s": 12345.6, "images": 60_000},
     ]
     results = {"rounds": 3, "rows": rows, "more": [{"ratio": 1.0}]}
     (tmp_path / "some.json").write_text(json.dumps(results))
-    assert tables.all_tables(tmp_path) == {
-        "some": "| name | median s | accuracy | images |\n| --- | --- | --- | --- |\n"
-        "| one | 0.0700 | 0.9946 | - |\n| two | 12,346 | - | 60,000 |",
-        "more": "| ratio |\n| --- |\n| 1.00 |",
-    }
+    page = "a\n\n<!-- table: some -->\n\n| old |\n\nb\n\n<!-- table: more -->\n\n"
+    some = """\
+| name | median s | accuracy | images |
+| --- | --- | --- | --- |
+| one | 0.0700 | 0.9946 | - |
+| two | 12,346 | - | 60,000 |
+"""
+    filled = page.replace("| old |\n", some) + "| ratio |\n| --- |\n| 1.00 |\n"
+    assert tables.filled(page, tmp_path) == filled
+    assert tables.filled(filled, tmp_path) == filled
 
 
 def test_all_saved_results_are_tables_of_scripts_that_there_are():

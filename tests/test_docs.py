@@ -22,6 +22,10 @@ from training import settings
 from training.recipes import STRATEGIES
 from training.settings import arguments
 
+sys.path.append(str(ROOT / "benchmarks"))
+
+import tables  # noqa: E402
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 SCRIPTS = {
     script.arguments().prog.split()[-1]: script.arguments
@@ -184,29 +188,18 @@ def test_the_page_of_arguments_is_what_the_parsers_say():
 
 def measured(name: str) -> list[dict]:
     """The rows that the last benchmark of this name saved."""
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text())["rows"]
+    return json.loads((tables.RESULTS / f"{name}.json").read_text())["rows"]
 
 
-@pytest.mark.parametrize(
-    ("page", "name"),
-    [
-        ("speed", "scaling"),
-        ("speed", "recipes"),
-        ("speed", "executors"),
-        ("data", "memory"),
-        ("results", "seeds"),
-    ],
-)
-def test_the_measured_tables_are_those_that_the_benchmarks_saved(page, name):
-    table = runpy.run_path(str(ROOT / "benchmarks" / "tables.py"))["all_tables"]()[name]
-    assert table in (ROOT / "docs" / f"{page}.md").read_text(), "see benchmarks/tables.py"
+@each_page
+def test_the_measured_tables_are_those_of_the_last_benchmarks(page):
+    assert tables.filled(page.read_text()) == page.read_text(), "run benchmarks/tables.py"
 
 
 def test_the_readme_tells_the_speed_that_the_last_benchmark_measured():
-    rows = measured("epochs")
     two, ten = (
-        {row["an epoch of"]: row["median s"] for row in rows if row["digits"] == digits}
-        for digits in (2, 10)
+        {row["an epoch of"]: row["median s"] for row in measured("epochs") if row["digits"] == k}
+        for k in (2, 10)
     )
     readme = (ROOT / "README.md").read_text()
     for way in STRATEGIES:
@@ -217,15 +210,14 @@ def test_the_readme_tells_the_speed_that_the_last_benchmark_measured():
 def test_the_readme_tells_from_what_size_spark_is_faster_than_numpy():
     readme = " ".join((ROOT / "README.md").read_text().split())
     few, many = re.search("between ([0-9,]+) and ([0-9,]+) images", readme).groups()
-    rows = measured("scaling")
-    times = {
-        f"{ours['images in the set']:,}": (round(ours["median s"], 3), round(numpy["median s"], 3))
-        for ours, numpy in zip(rows[::2], rows[1::2], strict=True)
-    }
+    times: dict[str, list[float]] = {}  # of partitions and of NumPy, by number of images
+    for row in measured("scaling"):
+        times.setdefault(f"{row['images in the set']:,}", []).append(row["median s"])
     sizes = list(times)
     assert sizes.index(many) == sizes.index(few) + 1
     assert times[few][0] > times[few][1] and times[many][0] < times[many][1]
-    for size, (spark, numpy) in ((few, times[few]), (many, times[many])):
+    for size in (few, many):
+        spark, numpy = times[size][:2]
         assert re.search(rf"{spark:.2f} s (against )?{numpy:.2f} s for {size}( images)?", readme)
 
 

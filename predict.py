@@ -22,7 +22,16 @@ from results import checkpoints, labels, model_files
 from results.model_files import Trained
 from results.scores import metrics, metrics_table
 from runtime import storage
-from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, nonempty, say
+from runtime.command_line import (
+    DATA_HELP,
+    Parser,
+    UserError,
+    complain,
+    exit_status,
+    nonempty,
+    printable,
+    say,
+)
 
 if TYPE_CHECKING:  # image files are labelled without Spark
     from pyspark import RDD, SparkContext
@@ -139,7 +148,7 @@ def label_images(options: argparse.Namespace) -> int:
         try:
             answer = labels.label(trained, file)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(str(error))
             status = 1
             continue
         if options.json:
@@ -154,7 +163,7 @@ def label_images(options: argparse.Namespace) -> int:
 
         seen = [(answer.file, answer.pixels, labels.caption(answer)) for answer in answers]
         figures.draw_inputs(options.plots_dir, seen)
-        print(f"saved {options.plots_dir}/inputs.png", file=sys.stderr)
+        print(f"saved {printable(options.plots_dir)}/inputs.png", file=sys.stderr)
     return status
 
 

@@ -8,6 +8,7 @@ predictions.png, mistakes.png and network.html, a page to draw on and to look in
 `--show` writes plots/inputs.png.
 """
 
+import runtime.packages  # noqa: F401, I001  names a package that is missing
 import argparse
 import shutil
 import sys
@@ -111,6 +112,7 @@ def score_test_set(
     say(f"{split.name}: {split.size:,} test images")
     say(metrics_table(scores, shutil.get_terminal_size().columns))
     trained = trained._replace(history=model_files.load_history(model_dir))
+    say("drawing figures")
     about_page = settings if with_page else None
     why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, about_page)
     say(f"saved {saved} and {plots_dir}")

@@ -243,7 +243,7 @@ def test_a_run_with_every_place_in_a_hadoop_file_system_is_scored(
     [
         ("shard {source} {target} --shards 601", 1, "--shards 601: there are only 600 training"),
         ("shard {source}/nowhere {target}", 1, "SRC {source}/nowhere: no such folder"),
-        ("shard {source} ''", 1, "the target is an empty name"),
+        ("shard {source} ''", 2, "argument DST: the place is empty"),
         ("shard {source} {source}", 1, "{source}: holds files of a data set already"),
         ("shard {source} {made}", 1, "{made}: holds files of a data set already"),
         ("shard {source} {target} --shards 0", 2, "'0' is not a whole number of 1 or more"),

@@ -34,8 +34,8 @@ def find_data(data: str | None, argument: str = "--data") -> str:
 
     `data` is such a place, or "mnist", or None. None and "mnist" take `default_folder()`, or
     download MNIST into it. If that fails, None gives the offline digits, with a notice, unless that
-    folder holds any files. Raises UserError, which names the argument, if there is no such place, or if
-    "mnist" cannot be had.
+    folder holds any files. Raises UserError, which names the argument, if there is no such place,
+    or if "mnist" cannot be had.
     """
     if data not in (None, "mnist"):
         # Only `find` can look at a URI: that needs Spark, which does not run yet.

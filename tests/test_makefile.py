@@ -46,6 +46,15 @@ def test_make_run_tells_its_words_as_a_shell_would(tmp_path, ARGS, words):
     assert told == ["train.py", "--score", *words]
 
 
+def test_make_clean_keeps_trained_networks_and_says_so(tmp_path):
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / "model").mkdir()
+    done = make(tmp_path, "clean")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "model").exists() and not (tmp_path / ".venv").exists()
+    assert done.stdout == "model/ is kept: rm -r model deletes the trained networks\n"
+
+
 @pytest.mark.parametrize(
     ("size", "named", "status"), [(600_000, "", 0), (600_001, "", 2), (600_001, "film.gif", 0)]
 )

@@ -108,7 +108,7 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
     if not os.path.exists(path):
         raise UserError(f"{path}: there is no such file")
     if not os.path.isfile(path):
-        raise UserError(f"{path}: a folder or a device; name an image file")
+        raise UserError(f"{path}: a folder, a pipe or a device; name an image file")
     try:
         image = upright(path)
     except UserError:

@@ -1,4 +1,4 @@
-"""What the user reads of a failure in Java or in an executor: texts as Java and Python print them."""
+"""What the user reads of a failure in Java or in an executor, from what these print."""
 
 import sys
 

@@ -1,5 +1,9 @@
-"""Name in one line the package that this Python lacks; the scripts import this first."""
+"""Name in one line the package that this Python lacks; the scripts import this first.
 
+Ctrl-C while they import the others is one line too.
+"""
+
+import os
 import sys
 from types import TracebackType
 
@@ -7,6 +11,9 @@ PACKAGES = "filelock matplotlib numpy PIL pooch py4j pyspark scipy tqdm".split()
 
 
 def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if kind is KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr, flush=True)
+        os._exit(130)
     name = str(getattr(error, "name", None)).partition(".")[0]
     if not isinstance(error, ModuleNotFoundError) or name not in PACKAGES:
         sys.__excepthook__(kind, error, trace)

@@ -1,4 +1,4 @@
-"""What the user reads of a failure in Java or in an executor; the texts were recorded."""
+"""What the user reads of a failure in Java or in an executor, from what these print."""
 
 import sys
 

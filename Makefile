@@ -14,7 +14,7 @@
 # make bench          all measurements (4 hours) and the docs' tables; PyTorch in a .venv of its own (7 GB);
 #                     BENCHMARKS="epochs jobs" makes some of them, ARGS="--rounds 1" fewer rounds
 # make notebook       open the course, lessons/
-# make clean          delete what these commands made: environments, model, figures
+# make clean          delete the environments (.venv*) and the figures; keep the models
 #
 # Each first sets up what is missing (setup.sh). ARGS passes more arguments on.
 
@@ -99,21 +99,21 @@ notebook: .venv/tests
 	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \
 	    --JupyterNotebookApp.default_url=/notebooks/lessons/1_images_as_an_rdd.ipynb
 
-.venv/program: requirements.txt setup.sh
-	./setup.sh requirements.txt
-	@touch $@
+# setup.sh knows what is there, and mends an environment that is broken.
+.venv/program: FORCE
+	@./setup.sh requirements.txt
 
-.venv/tests: requirements.txt requirements-dev.txt setup.sh
-	./setup.sh requirements-dev.txt
-	@touch $@
+.venv/tests: FORCE
+	@./setup.sh requirements-dev.txt
 
-.venv-spark-3.5/tests: requirements.txt requirements-dev.txt requirements-spark-3.5.txt setup.sh
-	VENV=.venv-spark-3.5 ./setup.sh requirements-dev.txt requirements-spark-3.5.txt
-	@touch $@
+.venv-spark-3.5/tests: FORCE
+	@VENV=.venv-spark-3.5 ./setup.sh requirements-dev.txt requirements-spark-3.5.txt
 
-.venv-bench/bench: requirements.txt requirements-bench.txt setup.sh
-	VENV=.venv-bench ./setup.sh requirements-bench.txt
-	@touch $@
+.venv-bench/bench: FORCE
+	@VENV=.venv-bench ./setup.sh requirements-bench.txt
+
+FORCE:
 
 clean:
-	rm -rf .venv .venv-bench .venv-spark-3.5 model plots/*.png
+	rm -rf .venv .venv-bench .venv-spark-3.5 plots/*.png
+	@if [ -e model ]; then echo "model/ is kept: rm -r model deletes the trained networks"; fi

@@ -8,6 +8,7 @@ its share. Spark keeps blocks in memory: (images uint8 (m, 784), labels uint8 (m
 training set in shards is read by the executors themselves (see images/shards.py).
 """
 
+import runtime.packages  # noqa: F401, I001  names a package that is missing
 import argparse
 import contextlib
 import math

@@ -8,6 +8,7 @@ predictions.png, mistakes.png and network.html, a page to draw on and to look in
 `--show` writes plots/inputs.png.
 """
 
+import runtime.packages  # noqa: F401, I001  names a package that is missing
 import argparse
 import shutil
 import sys
@@ -22,7 +23,16 @@ from results import checkpoints, labels, model_files
 from results.model_files import Trained
 from results.scores import metrics, metrics_table
 from runtime import storage
-from runtime.command_line import DATA_HELP, Parser, UserError, exit_status, nonempty, say
+from runtime.command_line import (
+    DATA_HELP,
+    Parser,
+    UserError,
+    complain,
+    exit_status,
+    nonempty,
+    printable,
+    say,
+)
 
 if TYPE_CHECKING:  # image files are labelled without Spark
     from pyspark import RDD, SparkContext
@@ -102,6 +112,7 @@ def score_test_set(
     say(f"{split.name}: {split.size:,} test images")
     say(metrics_table(scores, shutil.get_terminal_size().columns))
     trained = trained._replace(history=model_files.load_history(model_dir))
+    say("drawing figures")
     about_page = settings if with_page else None
     why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, about_page)
     say(f"saved {saved} and {plots_dir}")
@@ -139,7 +150,7 @@ def label_images(options: argparse.Namespace) -> int:
         try:
             answer = labels.label(trained, file)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            complain(str(error))
             status = 1
             continue
         if options.json:
@@ -154,7 +165,7 @@ def label_images(options: argparse.Namespace) -> int:
 
         seen = [(answer.file, answer.pixels, labels.caption(answer)) for answer in answers]
         figures.draw_inputs(options.plots_dir, seen)
-        print(f"saved {options.plots_dir}/inputs.png", file=sys.stderr)
+        print(f"saved {printable(options.plots_dir)}/inputs.png", file=sys.stderr)
     return status
 
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Make .venv (or VENV) with what requirements files name, and see that there is a Java for Spark.
-# Usage: ./setup.sh REQUIREMENTS...      `make run` and `make test` call this; nothing is done twice.
+# Usage: ./setup.sh [REQUIREMENTS...]    requirements.txt if none is named; `make run` calls this.
 #        ./setup.sh browsers             sees that there are Chromium and Firefox for the page's tests
+#        ./setup.sh java-remedy          prints how to install a Java here
 set -eu
 cd "$(dirname "$0")"
 venv=${VENV:-.venv}
@@ -22,8 +23,29 @@ apt_install() { # REASON PACKAGE...: installs the first of the packages that the
     fail "$reason, and apt-get could not install $*; install it by hand and run this again"
 }
 
+java_package() { # the newest Java that this Debian has and Spark runs on
+    apt-cache search --names-only '^openjdk-(17|21|25)-jre-headless$' 2>/dev/null | cut -d' ' -f1 |
+        sort | tail -n 1
+}
+
+java_remedy() {
+    if command -v apt-get >/dev/null; then
+        package=$(java_package)
+        how="apt update && apt install ${package:-openjdk-21-jre-headless}"
+    elif command -v dnf >/dev/null; then
+        how="dnf install java-latest-openjdk-headless"
+    elif command -v brew >/dev/null; then
+        how="brew install openjdk@21"
+    else
+        how="Java 21 from https://adoptium.net"
+    fi
+    echo "To install it: $how. If it is installed, set JAVA_HOME to its folder."
+}
+
+java_program() { echo "${JAVA_HOME:+$JAVA_HOME/bin/}java"; }
+
 java_version() { # the major version of the Java that Spark will start; nothing if there is none
-    "${JAVA_HOME:+$JAVA_HOME/bin/}java" -version 2>&1 |
+    "$(java_program)" -version 2>&1 |
         sed -n 's/.*version "\(1\.\)\{0,1\}\([0-9]*\).*/\2/p' | head -n 1
 }
 
@@ -51,19 +73,64 @@ if [ "$*" = browsers ]; then
     exit
 fi
 
+if [ "$*" = java-remedy ]; then
+    java_remedy
+    exit
+fi
+
+[ $# -gt 0 ] || set -- requirements.txt
+case $venv in /*) place=$venv ;; *) place=$(pwd)/$venv ;; esac
+
+is_whole() { # whether the environment is of this folder and this Python, and has all its files
+    grep -qF "$place/bin" "$venv/bin/pip" 2>/dev/null &&
+        "$venv/bin/python" -m pip --version >/dev/null 2>&1 &&
+        "$venv/bin/python" - "$@" 2>/dev/null <<'END'
+import re, sys
+from importlib.metadata import PackageNotFoundError, distribution
+for requirements in sys.argv[1:]:
+    for name in re.findall(r"^[\w.-]+", open(requirements).read(), re.MULTILINE):
+        try:
+            package = distribution(name)
+        except PackageNotFoundError:
+            continue  # pip will install it
+        for file in package.files or ():
+            if file.suffix == ".py" and not package.locate_file(file).exists():
+                sys.exit(1)
+END
+}
+
+is_installed() { # REQUIREMENTS: whether this script has installed what is named there
+    [ -e "$venv/${1%.txt}.done" ] && [ -z "$(find "$1" requirements.txt -newer "$venv/${1%.txt}.done")" ]
+}
+
+if [ -e "$venv" ] && ! is_whole "$@"; then
+    say "$venv is broken: its Python or a package has gone, or a setup was interrupted; making it anew"
+    rm -rf "$venv"
+fi
+missing=
+for requirements in "$@"; do
+    is_installed "$requirements" || missing=yes
+done
+[ -n "$missing" ] || exit 0
+
+if command -v "$(java_program)" >/dev/null && ! said=$("$(java_program)" -version 2>&1); then
+    options=$(env | grep -E '^(_JAVA_OPTIONS|JAVA_TOOL_OPTIONS|JDK_JAVA_OPTIONS)=' | paste -sd' ' -)
+    line=$(echo "$said" | grep -v -e '^Picked up' -e '^Error occurred during init' | head -n 1)
+    fail "Java does not start: $line; ${options:+unset or mend }${options:-install Java anew}"
+fi
 version=$(java_version || true)
 if [ "${version:-0}" -lt 17 ]; then
+    reason="Spark needs Java 17 or later (found: ${version:-none})"
     if debian_root && [ -z "${JAVA_HOME:-}" ]; then
-        apt_install "Spark needs Java 17 or later (found: ${version:-none})" \
-            openjdk-17-jre-headless openjdk-21-jre-headless
+        apt-get update -qq || true
+        package=$(java_package)
+        apt_install "$reason" "${package:-openjdk-21-jre-headless}"
     else
-        fail "Spark needs Java 17 or later (found: ${version:-none}). Debian, Ubuntu: apt install" \
-            "openjdk-17-jre-headless; Fedora: dnf install java-21-openjdk-headless; macOS: brew" \
-            "install openjdk@17. If it is installed, set JAVA_HOME to its folder."
+        fail "$reason. $(java_remedy)"
     fi
 fi
 
-if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+if [ ! -e "$venv" ]; then
     python=$(find_python)
     [ -n "$python" ] || fail "Python 3.11 or later is needed; name yours with PYTHON=/path/to/python3"
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
@@ -72,11 +139,33 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -m pip --version >/dev/nu
         apt_install "this Python cannot make a venv" "python$number-venv" python3-venv
     fi
     say "making $venv with $("$python" --version)"
-    "$python" -m venv --clear "$venv"
+    "$python" -m venv "$venv" || fail "$python could not make $venv"
 fi
 
+size() { # about how much pip fetches for it
+    case $1 in
+    requirements.txt) echo "460 MB" ;;
+    *bench*) echo "3 GB" ;;
+    *) echo "600 MB" ;;
+    esac
+}
+
+log=$venv/pip.log
 for requirements in "$@"; do
-    say "installing what $requirements names into $venv"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" ||
-        fail "pip could not install $requirements; is the package index reachable?"
+    is_installed "$requirements" && continue
+    say "installing what $requirements names into $venv; this fetches about $(size "$requirements")"
+    shown="--quiet --progress-bar=off"
+    [ -t 1 ] && shown=--progress-bar=on
+    # A /tmp in memory is too small for pip to unpack in.
+    mkdir -p "$place/tmp"
+    # shellcheck disable=SC2086  # these are words
+    if ! TMPDIR=$place/tmp "$venv/bin/python" -m pip install $shown --log "$log" \
+        --disable-pip-version-check -r "$requirements" 2>"$venv/pip.errors"; then
+        grep -q "No space left on device" "$log" "$venv/pip.errors" &&
+            fail "the disk is full; $venv needs 2.5 GB, and pip keeps a cache in your home folder"
+        line=$(grep -h '^ERROR' "$venv/pip.errors" | tail -n 1)
+        fail "pip could not install $requirements: ${line:-see $log}; the whole of it is in $log"
+    fi
+    rm -rf "$venv/tmp"
+    touch "$venv/${requirements%.txt}.done"
 done

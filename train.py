@@ -7,6 +7,7 @@ Reads MNIST (see data_loader.py). Writes the trained network to model/ and figur
 interrupted run continues with --resume. predict.py then scores the test set.
 """
 
+import runtime.packages  # noqa: F401, I001  names a package that is missing
 import sys
 import time
 from collections.abc import Callable, Sequence

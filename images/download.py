@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from runtime.command_line import UserError
+from runtime.command_line import UserError, say
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -62,7 +62,7 @@ def _fetch(archive: Path, mirrors: Sequence[str], patience: float) -> str:
     # The process id keeps the files of two downloads at the same time apart.
     part = archive.with_name(f"{archive.name}.{os.getpid()}.part")
     failures = []
-    print(f"downloading {archive}", flush=True)
+    say(f"downloading {archive}")
     for mirror in mirrors:
         try:
             fault = _download(f"{mirror.rstrip('/')}/{archive.name}", part, patience)

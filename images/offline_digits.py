@@ -20,6 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from runtime.command_line import say
+
 NAME = "offline digits (not MNIST)"
 
 # How many of each digit 0..9 MNIST has.
@@ -140,4 +142,5 @@ def draw_part(part: str, digits: Sequence[int]) -> tuple[np.ndarray, np.ndarray]
     Images are (n, 784) uint8, labels (n,) uint8. The other digits do not change a digit's images.
     """
     counts = [count if digit in digits else 0 for digit, count in enumerate(COUNTS[part])]
+    say(f"drawing {sum(counts):,} digits from fonts")
     return draw_digits(counts, SEEDS[part])

@@ -13,10 +13,9 @@ import numpy as np
 from images import csv_files, download, files, folders, idx_folder, keras, offline_digits, parquet
 from images.classes import read_names
 from images.found import PART, PARTS, Found, Whole
-from runtime import storage
+from runtime import modules, storage
 from runtime.command_line import UserError, say
 
-DEFAULT_FOLDER = Path("data/mnist")
 OFFLINE = "offline"
 IDX_NAMES = idx_folder.NAMES
 # Each looks into a folder: (folder, names in it, name of the set or "", part) -> Found or None.
@@ -24,13 +23,20 @@ LAYOUTS = (idx_folder.find, keras.find, csv_files.find, parquet.find, folders.fi
 MOST_SUBFOLDERS = 100  # that are looked into
 
 
+def default_folder() -> Path:
+    """data/mnist of the project, wherever you stand; of the current folder for modules.zip."""
+    folder = Path("data/mnist")
+    stands_there = modules.installed_as_zip() or modules.ROOT.resolve() == Path.cwd()
+    return folder if stands_there else modules.ROOT / folder
+
+
 def find_data(data: str | None, argument: str = "--data") -> str:
     """The place to read from: a folder, a URI, or "offline" for the offline digits.
 
-    `data` is such a place, or "mnist", or None. None and "mnist" take data/mnist, or download MNIST
-    into it. If that fails, None gives the offline digits, with a notice, unless data/mnist holds
-    any files. Raises UserError, which names the argument, if there is no such place, or if "mnist"
-    cannot be had.
+    `data` is such a place, or "mnist", or None. None and "mnist" take `default_folder()`, or
+    download MNIST into it. If that fails, None gives the offline digits, with a notice, unless that
+    folder holds any files. Raises UserError, which names the argument, if there is no such place, or if
+    "mnist" cannot be had.
     """
     if data not in (None, "mnist"):
         # Only `find` can look at a URI: that needs Spark, which does not run yet.
@@ -39,12 +45,13 @@ def find_data(data: str | None, argument: str = "--data") -> str:
             if not os.path.isdir(_folder_and_set(data)[0]):
                 raise UserError(f"{argument} {data}: no such folder; it should hold a data set")
         return data
-    place = str(DEFAULT_FOLDER)
+    folder = default_folder()
+    place = str(folder)
     missing = _what_is_missing(place)
     if missing is None:
         return place
     try:
-        download.download_mnist(DEFAULT_FOLDER)
+        download.download_mnist(folder)
         return place
     except UserError as error:
         if _visible(storage.names(place)):

@@ -14,7 +14,7 @@ import numpy as np
 from pyspark import RDD, StorageLevel
 
 from images.blocks import BLOCK_ROWS, Block, select_digits
-from runtime.command_line import UserError, counted
+from runtime.command_line import UserError, counted, say
 
 # Images (m, 784), labels (m,), and how many of the images had another size than 28x28.
 Rows = tuple[np.ndarray, np.ndarray, int]
@@ -72,7 +72,7 @@ def read_rows(
     total = sum(int(receipt.sha256[0], 16) for receipt in receipts) % 2**256
     scaled = sum(receipt.scaled for receipt in receipts)
     if scaled:
-        print(f"{place}: {counted(scaled, 'image')} not of 28x28 pixels: scaled to fit", flush=True)
+        say(f"{place}: {counted(scaled, 'image')} not of 28x28 pixels: scaled to fit")
     return blocks, {"rows": f"{total:064x}"}
 
 

@@ -75,13 +75,14 @@ def complain(message: str) -> None:
 
 
 def say(text: str = "", end: str = "\n") -> None:
-    """Print at once.
+    """Print at once, with control characters escaped.
 
     If that fails, as on a full disk, the program continues without output, and its exit status is
     1 in the end. A closed pipe raises BrokenPipeError.
     """
+    lines = (printable(line, len(line)) for line in text.split("\n"))
     try:
-        print(text, end=end, flush=True)
+        print("\n".join(lines), end=end, flush=True)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -44,7 +44,7 @@ FAILURES = (
     ),
     (
         r"java\.lang\.OutOfMemoryError: ([^\n]+)",
-        f"Spark's Java ran out of memory ({{0}}): {MEMORY}",
+        "Spark's Java ran out of memory ({0}): raise spark.driver.memory and spark.executor.memory",
     ),
     (r"Python worker exited unexpectedly", WORKER_ENDED),
     (

@@ -4,7 +4,7 @@
 Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
 """
 
-import errno
+import io
 import logging
 import os
 import pickle
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
 
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
@@ -142,7 +142,8 @@ def send_to_executors(context: SparkContext, value) -> Broadcast:
     With spark.io.encryption.enabled, PySpark cannot write an array of 64 KiB or more to its
     encrypted file: pickle passes it as a buffer without a length. Bytes have one.
     """
-    return context.broadcast(_AsBytes(value))
+    with redirect_stderr(io.StringIO()):  # PySpark prints the traceback of what it raises too
+        return context.broadcast(_AsBytes(value))
 
 
 class _AsBytes:
@@ -175,9 +176,9 @@ def _private_folder(name: str, place: str) -> tempfile.TemporaryDirectory:
 def _full_disk_is_named() -> Iterator[None]:
     try:
         yield
-    except OSError as error:
-        no_folder = isinstance(error, FileNotFoundError) and "temporary directory" in str(error)
-        if no_folder or error.errno in (errno.ENOSPC, errno.EDQUOT):
+    except (OSError, pickle.PicklingError) as error:  # PySpark's, of a broadcast
+        is_full = reasons.of_failure(str(error)) == reasons.NO_SPACE
+        if is_full or "No usable temporary directory" in str(error):
             raise UserError(reasons.NO_SPACE) from None
         raise
 

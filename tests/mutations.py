@@ -89,7 +89,7 @@ TABLE = {
     ("results/claim.py", "claim"): [
         ("if now == self.content:", "if now:"),
     ],
-    ("results/model_files.py", "model_files"): [
+    ("results/contents.py", "model_files"): [
         ("if not np.isfinite(array).all()", "if not np.isfinite(array).any()"),
     ],
     ("runtime/storage.py", "storage"): [
@@ -105,7 +105,7 @@ TABLE = {
         ("if unpacked.read(1):", "if False:"),
     ],
     ("images/shards.py", "shards"): [
-        ("read_shards.keys().collect()", "read_shards.keys().take(1)"),
+        ("    _write_shard(folder, names, 0, first)", "    _write_shard(folder, names, 1, first)"),
     ],
     ("predict.py", "predict"): [
         ("confusion[y_true.argmax(), Y.argmax()]", "confusion[Y.argmax(), y_true.argmax()]"),

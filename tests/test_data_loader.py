@@ -248,6 +248,7 @@ def test_more_partitions_than_images_are_refused(spark, small_mnist):
 def downloads(monkeypatch, tmp_path, small_mnist):
     """A working folder without data; how a download will end ("fails" or "works"); its calls."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources.modules, "ROOT", tmp_path)
 
     def download_mnist(folder, *_):
         calls.append(str(folder))

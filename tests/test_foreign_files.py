@@ -289,6 +289,6 @@ def test_reading_has_a_bound(tmp_path):
     assert "more than the 99 that" in refusal(storage.read, str(tmp_path / "file"), 99)
 
 
-def test_say_prints_at_once(capsys):
-    exit_status(lambda: say("line") or 0)()
-    assert capsys.readouterr().out == "line\n"
+def test_what_is_said_is_escaped_but_for_its_lines(capsys):
+    exit_status(lambda: say("line\nof a name: \x1b[2J") or 0)()
+    assert capsys.readouterr().out == "line\nof a name: \\x1b[2J\n"

@@ -152,6 +152,7 @@ def test_a_copy_is_read_only_where_there_is_nothing_else(parts, tmp_path):
 @pytest.mark.parametrize("naming", [*IDX_LAYOUTS.values(), "npz", "csv", "folders"])
 def test_data_mnist_is_never_passed_over_for_drawn_digits(parts, tmp_path, monkeypatch, naming):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources.modules, "ROOT", tmp_path)
     folder = tmp_path / "data" / "mnist"
     folder.mkdir(parents=True)
     writers = {"npz": write_npz, "csv": write_csv, "folders": write_folders}
@@ -178,6 +179,7 @@ def test_what_lies_in_data_mnist_and_cannot_be_used_is_named(
         raise UserError("no mirror serves anything")
 
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sources.modules, "ROOT", tmp_path)
     monkeypatch.setattr(sources.download, "download_mnist", no_network)
     Path("data/mnist").mkdir(parents=True)
     Path("data/mnist", name).write_bytes(content)
@@ -185,6 +187,19 @@ def test_what_lies_in_data_mnist_and_cannot_be_used_is_named(
         sources.find_data(None)
     assert said in str(caught.value) and "no mirror serves" in str(caught.value)
     assert capsys.readouterr().out == "", "no notice of drawn digits"
+
+
+def test_data_mnist_is_the_projects_own_from_any_folder(tmp_path, monkeypatch):
+    project, elsewhere = tmp_path / "project", tmp_path / "elsewhere"
+    project.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.setattr(sources.modules, "ROOT", project)
+    monkeypatch.chdir(project)
+    assert sources.default_folder() == Path("data/mnist")
+    monkeypatch.chdir(elsewhere)
+    assert sources.default_folder() == project / "data/mnist"
+    monkeypatch.setattr(sources.modules, "ROOT", tmp_path / "modules.zip")
+    assert sources.default_folder() == Path("data/mnist"), "in the folder of a cluster's driver"
 
 
 def test_several_sets_in_a_folder_are_named_and_one_can_be_chosen(parts, tmp_path):

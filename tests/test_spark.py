@@ -1,6 +1,7 @@
 """How Spark is started, who can reach it, and what it tells a person when a job fails."""
 
 import contextlib
+import errno
 import json
 import os
 import pickle
@@ -37,6 +38,7 @@ from results import checkpoints
 from results.checkpoints import Progress
 from runtime import java
 from runtime import spark as runtime_spark
+from runtime.command_line import UserError
 from runtime.spark import MistakeInTask, ended_by_ctrl_c, spark_context
 from training.run import initial_of
 from training.settings import complete
@@ -300,11 +302,87 @@ def short_folder() -> Iterator[Path]:
 def test_the_folder_of_a_run_keeps_others_out_whatever_the_umask_and_goes_with_it():
     before = os.umask(0)
     try:
-        with runtime_spark._private_folder("held") as folder:
+        with runtime_spark._temporary_folders("held") as (folder, _):
             assert stat.S_IMODE(os.stat(folder).st_mode) == 0o700
     finally:
         os.umask(before)
     assert not os.path.exists(folder)
+
+
+def test_files_stay_in_a_long_temporary_folder_and_only_sockets_leave_it(monkeypatch, tmp_path):
+    long = tmp_path / ("x" * runtime_spark.LONGEST_TEMPORARY_FOLDER)
+    long.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    with runtime_spark._temporary_folders("held") as (folder, sockets):
+        assert Path(folder).parent == long
+        assert len(sockets) <= runtime_spark.LONGEST_TEMPORARY_FOLDER
+    assert not os.path.exists(folder) and not os.path.exists(sockets)
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    with runtime_spark._temporary_folders("held") as (folder, sockets):
+        assert folder == sockets
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)),
+        FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']"),
+        pickle.PicklingError(
+            "Could not serialize broadcast: OSError: [Errno 28] No space left on device"
+        ),
+    ],
+)
+def test_a_full_disk_for_temporary_files_is_named(error):
+    with pytest.raises(UserError, match="disk for temporary files is full"):
+        with runtime_spark._full_disk_is_named():
+            raise error
+
+
+def test_a_zip_of_a_run_that_has_ended_is_forgotten(monkeypatch):
+    monkeypatch.setattr(sys, "path", ["/here", "/tmp/train-x/userFiles/modules.zip"])
+    monkeypatch.setitem(sys.path_importer_cache, "/tmp/train-x/userFiles/modules.zip", None)
+    runtime_spark._forget_modules_of("/tmp/train-x")
+    assert sys.path == ["/here"]
+    assert "/tmp/train-x/userFiles/modules.zip" not in sys.path_importer_cache
+
+
+class WithoutExecutors:
+    """What `_reminding_of_executors` asks of a SparkContext."""
+
+    master = "spark://cluster:7077"
+
+    def __init__(self, executors: int):
+        self.registered = executors + 1  # and the driver
+
+    def __getattr__(self, name):
+        return lambda *_: self
+
+    @property
+    def _jsc(self):
+        return self
+
+    def size(self):
+        return self.registered
+
+    def getActiveJobsIds(self):
+        return [0]
+
+    def get(self, name, default=None):
+        return {"spark.driver.host": "driver", "spark.driver.port": "40000"}.get(name, default)
+
+
+@pytest.mark.parametrize(("executors", "lines"), [(0, 2), (1, 0)])
+def test_waiting_for_executors_is_told_again_and_again(capsys, monkeypatch, executors, lines):
+    monkeypatch.setattr(runtime_spark, "SECONDS_TO_FIRST_EXECUTOR", 0.01)
+    monkeypatch.setattr(runtime_spark, "SECONDS_TO_REMIND", 0.01)
+    with runtime_spark._reminding_of_executors(WithoutExecutors(executors)):
+        time.sleep(0.2)
+    told = capsys.readouterr().out.splitlines()
+    assert len(told) >= lines and bool(told) == bool(lines)
+    for line in told:
+        assert line.startswith("waiting for spark://cluster:7077: no executor yet.")
+        assert "1g of memory" in line and line.endswith("driver at driver:40000")
 
 
 @on_linux

@@ -15,6 +15,7 @@ from pyspark import SparkContext
 
 import data_loader
 from data_loader import Split
+from images import sources
 from network.layers import Arrays
 from network.sequential import initial_parameters
 from pictures import figures
@@ -24,6 +25,7 @@ from results.checkpoints import Progress, Saver
 from results.model_files import Trained, words_for
 from runtime import storage
 from runtime.command_line import counted, say
+from runtime.java import ctrl_c_waits
 from runtime.spark import spark_context
 from training import verdict
 from training.progress import is_finished
@@ -58,6 +60,8 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
         claim.held(settings.model_dir, settings.resume) as claimed,
     ):
         storage.check_writable(settings.plots_dir)  # a URI can be checked only now
+        if settings.score:
+            sources.find(place, "test")  # raises UserError now, not after the last epoch
         if settings.classes is not None:
             labels = data_loader.find_labels(spark, place, "train", settings.classes)
             settings = complete({**given, "digits": labels})
@@ -95,10 +99,12 @@ def save(run: Run, trained: Trained) -> bool:
     if done == 0:
         print("stopped in the first epoch: nothing to save", file=sys.stderr)
         return False
-    run.saver.run_ended(trained)
+    with ctrl_c_waits():
+        run.saver.run_ended(trained)
+    say(f"saved {settings.model_dir}; drawing figures")
     title = figures.title_of(run.split.name, trained.names(), settings.strategy, settings.network)
     figures.draw_training(settings.plots_dir, trained, initial_of(settings), run.x, title)
-    say(f"saved {settings.model_dir} and {settings.plots_dir}")
+    say(f"saved {settings.plots_dir}")
     verdict.tell_if_stuck(trained.history, settings)
     finished = is_finished(trained.history, settings)
     if not finished:

@@ -1,14 +1,15 @@
-"""The article's own program, as the yardstick: what it computes, call by call.
+"""The article's own program, the yardstick: it computes the same, call by call.
 
     spark-submit benchmarks/article.py TEXT_FOLDER OUTPUT_FOLDER
 
-Its facts are from main_task.py and generate_data.py of MarvinMartin24/PySpark-Neural-Network: text
-files of `np.savetxt`, read with `textFile(..., 1)`, numbered, joined, cached; float64; `np.dot`;
-`np.power` in the error; activations passed as functions, and their derivatives computed anew; the
-parameters captured by the lambdas; eight maps and a reduce with an expression for each element. It
-has tanh in the hidden layer; --hidden sigmoid is the article's text. The article trains the digits
-0 and 1 with two outputs for 50 epochs, and so does this; the program has ten digits and 100 epochs.
-Its unused import of matplotlib is left out, which spares it a second.
+The facts are those of main_task.py and generate_data.py in MarvinMartin24/PySpark-Neural-Network.
+The data are text files of `np.savetxt`, read with `textFile(..., 1)`, numbered, joined and cached.
+The numbers are float64. The maps call `np.dot` and `np.power`, get activations as functions, and
+compute their derivatives again. Lambdas capture the parameters. The reduce adds element by element.
+
+The program has tanh in the hidden layer; --hidden sigmoid is what the article's text says. Like the
+article, this trains digits 0 and 1 with two outputs for 50 epochs; the program has ten digits and
+100 epochs. It imports matplotlib and never uses it; without this import it starts sooner here.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""An epoch of each way to train, without the update of the parameters, as a call to be timed."""
+"""The contenders: a function that computes an epoch, without the update, of each way to train."""
 
 import functools
 import itertools
@@ -32,7 +32,10 @@ for module in (article, sys.modules[__name__]):
 
 
 def ours(split: Split, epoch: Callable | None = None, **given) -> Callable[[], object]:
-    """An epoch with these settings, each time a new mini-batch. `epoch` replaces its function."""
+    """An epoch with these settings, each time with a new mini-batch.
+
+    epoch: a function to use instead of the strategy's own.
+    """
     settings = complete({"fraction": FRACTION, **given, "digits": split.digits})
     rdd, parameters = training_rdd(split, settings, 1), initial_of(settings)
     compute = epoch or epoch_function(settings, train.maps_epoch)
@@ -49,8 +52,8 @@ def articles(train_rdd: RDD, outputs: int, hidden: str) -> Callable[[], object]:
 def plain_numpy(X: np.ndarray, y_true: np.ndarray) -> Callable[[], object]:
     """The same step in one process: all images in memory as float32, BLAS on all cores.
 
-    It takes 4,096 images at a time, so that they stay in the processor's cache; a million at once
-    take twice as long an image.
+    It computes with 4,096 images at a time, which fit into the processor's cache. A million at once
+    would take twice as long per image.
     """
     network = read(NETWORKS["article"], y_true.shape[1])
     parameters, chance = initial_parameters(network, 1), np.random.default_rng(1)
@@ -107,7 +110,7 @@ def operations(network: Network) -> int:
     """The floating-point operations of the matrix products for an image, forward and backward.
 
     A layer that learns has one product forward, one for dW, and one for the derivative by its
-    input, which the first layer does not need. Dense layers and convolutions alone count.
+    input; the first layer does not need the last one. Other layers have no products.
     """
     total, products = 0, 2
     for layer, shape in zip(network, input_shapes(network), strict=False):

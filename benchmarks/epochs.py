@@ -2,10 +2,10 @@
 
     python benchmarks/epochs.py --data FOLDER_OF_MNIST          8 minutes, 2 GB of disk
 
-They take turns in one Spark session on the same images, with mini-batches of 70%. The article's
-epoch runs on the RDD that its program makes of text files (article.py). It has this project's Spark
-settings here, so it is if anything faster than under plain Spark; jobs.py compares whole programs.
-A Spark task has one BLAS thread, plain NumPy all cores.
+They run alternately in one Spark session on the same images, with mini-batches of 70%. The
+article's epoch uses the RDD that its program makes from text files (article.py). It also gets this
+project's Spark settings, which can only make it faster; jobs.py compares whole programs. A Spark
+task has one BLAS thread, plain NumPy all cores.
 """
 
 import tempfile

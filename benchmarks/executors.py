@@ -2,9 +2,9 @@
 
     python benchmarks/executors.py --data FOLDER_OF_MNIST       15 minutes
 
-On standalone clusters of 1, 2 and 4 executors of one core: 8 to 512 partitions of 16 images each,
-which is the cost of the tasks alone, and as many that hold 120,000 images together. Four executors
-need four cores to be faster than two.
+The clusters are standalone, with 1, 2 and 4 executors of one core. An epoch has 8 to 512 partitions
+with 16 images each, which shows the cost of the tasks alone, or with 120,000 images in all. Four
+executors need four cores to be faster than two.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def main() -> None:
                 words = ["--submitted", "--data", place, "--rounds", str(options.rounds)]
                 command = submit_command(cluster.url, __file__, words, cluster.properties)
                 _, found = measure.process(command)
-        print(f"{executors} executors: {found}", flush=True)
+        print(f"{counted(executors, 'executor')}: {found}", flush=True)
         for row, taken in zip(rows, json.loads(found), strict=True):
             row[f"{counted(executors, 'executor')}, median s"] = taken
     measure.save(options, "executors", rows)

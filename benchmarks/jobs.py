@@ -2,12 +2,12 @@
 
     python benchmarks/jobs.py --data FOLDER_OF_MNIST            75 minutes; --only WORD for less
 
-Whole processes take turns, each alone on the machine; a round is a seed. Ours reads MNIST as it was
-published, trains with a recipe, writes the model, the figures and the page, and scores the test
-set. The others find their data in the form that suits them: the article's program its text files,
-PyTorch and scikit-learn one .npz, which costs them next to nothing (peers.py says what they do, and
-why that is fair). These two stop in the first epoch that reaches the accuracy. Ours has to be told
-how many epochs it takes, because its learning rate falls to 0 over them.
+Whole processes run alternately; a round is a seed. Ours reads MNIST's published files, trains by a
+recipe, writes the model, the figures and the page, and scores the test set. The others find their
+data ready: the article's program its text files, PyTorch and scikit-learn an .npz that loads in no
+time (peers.py has their settings, and why they are fair). These two stop after the first epoch that
+reaches the accuracy. Ours needs the number of epochs in advance: its learning rate falls to 0 over
+them.
 """
 
 import json

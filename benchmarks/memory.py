@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py --data FOLDER_OF_MNIST          15 minutes
 
-train.py runs on a standalone cluster of two executors with --strategy partitions: on MNIST in 64
-shards, on twenty times as many (the same files by other numbers), and on the first for 2,000
-epochs. The peaks are those that Linux keeps of each process (VmHWM).
+train.py runs on a standalone cluster of two executors, with --strategy partitions: on MNIST in 64
+shards, on twenty times as many (the same files under other numbers), and for 2,000 epochs. Linux
+keeps the peak of each process (VmHWM).
 """
 
 import argparse

@@ -1,10 +1,10 @@
-"""Other libraries' programs, each as its users have it: train until a test accuracy is reached.
+"""Other libraries' programs, as their users have them: train until a test accuracy is reached.
 
     python benchmarks/peers.py pytorch MNIST.npz --target 0.99
     python benchmarks/peers.py scikit_learn MNIST.npz --target 0.98
 
-Both have all data in memory as float32, use all cores, test after each epoch and stop at the first
-that reaches the target, so they never train longer than they need. The last line printed is JSON.
+Both have all data in memory as float32 and use all cores. They test after each epoch and stop when
+they reach the target, so they never train longer than they need. The last line printed is JSON.
 """
 
 import argparse
@@ -20,9 +20,10 @@ def pytorch(data: dict[str, np.ndarray], options: argparse.Namespace) -> Iterato
 
     Its published settings (pytorch/examples, mnist): convolutions of 32 and 64 filters of 3x3,
     max-pooling of 2, dropout 0.25, 128 units, dropout 0.5, log-softmax; Adadelta with a rate of 1
-    that falls by 0.7 an epoch; batches of 64; inputs less 0.1307, divided by 0.3081. It is eager,
-    as published; --compile tries torch.compile. Kinder than the example: the images are normalised
-    once and lie in one tensor; there they are read, one by one, as pictures in each epoch.
+    that is multiplied by 0.7 after each epoch; batches of 64; inputs normalised with 0.1307 and
+    0.3081. It runs eagerly, as published; --compile tries torch.compile. This is faster than the
+    example in one point: the images are normalised once and kept in one tensor. The example reads
+    them one by one, in each epoch.
     """
     import torch
     from torch import nn
@@ -62,9 +63,9 @@ def pytorch(data: dict[str, np.ndarray], options: argparse.Namespace) -> Iterato
 def scikit_learn(data: dict[str, np.ndarray], options: argparse.Namespace) -> Iterator[float]:
     """The test accuracy after each epoch of scikit-learn's MLPClassifier, at most 30 epochs.
 
-    One hidden layer of 512; the rest are its defaults: relu, Adam with a rate of 0.001, L2 of
-    0.0001, batches of 200, BLAS on all cores. An epoch is `partial_fit`, which does what an epoch
-    of `fit` does. It has float32, which its users have to ask for: float64 takes twice as long.
+    One hidden layer of 512, else its defaults: relu, Adam with a rate of 0.001, L2 of 0.0001,
+    batches of 200, BLAS on all cores. A call of `partial_fit` is one epoch of `fit`. The images are
+    float32, which is faster than the float64 that a division by 255 gives.
     """
     from sklearn.neural_network import MLPClassifier
 

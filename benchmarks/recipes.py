@@ -2,9 +2,9 @@
 
     python benchmarks/recipes.py --data FOLDER_OF_MNIST         2 hours; --only WORD for less
 
-Each row is what one types after train.py, and nothing else. A round is a seed, from 1. The settings
-of the recipes were chosen on a validation share of the training set, not here. On ten digits
-`partitions` stands for `maps` too: it takes the same step on other draws of the mini-batch.
+Each row has only these arguments, and defaults for all else. A round is a seed, from 1. The
+defaults were chosen on a validation share of the training set. On ten digits, `partitions` also
+stands for `maps`: it takes the same step with other mini-batches.
 """
 
 import statistics

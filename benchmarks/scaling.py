@@ -3,9 +3,9 @@
     python benchmarks/scaling.py --data FOLDER_OF_MNIST         15 minutes, 10 GB of memory
 
 Ten digits. Beyond 60,000 images they are MNIST shifted by up to two pixels, made on the executors.
-`partitions` and plain NumPy take turns with a product of two large float32 matrices on all cores.
-The share of its speed: the operations in the epoch's own matrix products, on 70% of the images, per
-second of the whole epoch. The last row is an epoch of the recipe of `cnn`, with all images.
+`partitions`, plain NumPy and sgemm (a product of large float32 matrices on all cores) alternate.
+The share of sgemm compares operations per second: of an epoch, those in its matrix products (on 70%
+of the images) count, and all of its seconds. The last row is an epoch of `cnn`, with all images.
 """
 
 import contenders

@@ -32,6 +32,7 @@ from runtime.command_line import (
     nonempty,
     printable,
     say,
+    say_what_begins,
 )
 
 if TYPE_CHECKING:  # image files are labelled without Spark
@@ -103,7 +104,7 @@ def score_test_set(
     transpose = settings.get("transpose") or None
     place = data_loader.find_data(data)
     split = data_loader.load(spark, place, "test", trained.digits, transpose=transpose)
-    say(f"scoring {split.size:,} test images")
+    say_what_begins(f"scoring {split.size:,} test images")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     counts, confusion = score(test_rdd, trained)
     scores = metrics(counts, confusion, trained.names())

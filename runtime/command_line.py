@@ -90,6 +90,12 @@ def say(text: str = "", end: str = "\n") -> None:
         _discard(sys.stdout)
 
 
+def say_what_begins(text: str) -> None:
+    """Print that some work begins. If the reader of the output has gone, the work is done anyway."""
+    with contextlib.suppress(BrokenPipeError):
+        say(text)
+
+
 def _discard(stream: TextIO) -> None:
     """Send what is written to a stream from now on to /dev/null."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -25,7 +25,7 @@ from pyspark import __version__ as spark_version
 from pyspark.find_spark_home import _find_spark_home
 
 from runtime import java, modules, reasons
-from runtime.command_line import UserError, say
+from runtime.command_line import UserError, say, say_what_begins
 
 # The environment of the executors' Python, where the user leaves it open.
 FOR_WORKERS = {
@@ -70,7 +70,7 @@ def spark_context(name: str) -> Iterator[SparkContext]:
         return
     with _temporary_folders(name) as (folder, sockets):
         try:
-            say("starting Spark")
+            say_what_begins("starting Spark")
             context = _start(name, folder, sockets)
             with _told_plainly(folder), _reminding_of_executors(context):
                 context.setLogLevel("ERROR")

@@ -91,7 +91,7 @@ def say(text: str = "", end: str = "\n") -> None:
 
 
 def say_what_begins(text: str) -> None:
-    """Print that some work begins. If the reader of the output has gone, the work is done anyway."""
+    """Print that work begins. It is done also if the reader of the output has gone."""
     with contextlib.suppress(BrokenPipeError):
         say(text)
 

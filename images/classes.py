@@ -38,9 +38,14 @@ def read_names(folder: str, names: Sequence[str], wanted: str = "") -> dict[int,
     return found
 
 
+def is_class_name(name: str) -> bool:
+    """Whether a name of a class fits tables and figures."""
+    return name.isprintable() and bool(name.strip()) and len(name) <= LONGEST_NAME
+
+
 def check_names(place: str, names: Iterable[str], lines: int) -> None:
     """Raise UserError unless so many names are there, all different, short and printable."""
-    fitting = {name for name in names if name.isprintable() and 0 < len(name) <= LONGEST_NAME}
+    fitting = set(filter(is_class_name, names))
     if not 2 <= lines <= 256 or len(fitting) != lines:
         raise UserError(
             f"{place}: it names the labels, 2 to 256 of them, each with another name of at most "

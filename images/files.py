@@ -2,12 +2,18 @@
 
 import io
 from collections.abc import Sequence
-from typing import BinaryIO
+from typing import IO, BinaryIO
+
+import numpy as np
 
 from runtime import storage
 from runtime.command_line import UserError
 
 MOST_AT_A_URI = 2**31 - 1  # bytes: Java hands over the content of a file in one array
+NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 # How files begin, what they are, and what to do about one that was not expected.
 KINDS = (
     (b"version https://git-lfs", "a Git LFS pointer", "run `git lfs pull`"),
@@ -49,6 +55,17 @@ def kind_of(head: bytes, inside: str = "") -> str:
     if all(byte in b"\t\r\n" or 32 <= byte < 127 for byte in text):
         return f"a text file{inside}"
     return f"a file of an unknown kind{inside}, which begins with {head[:4].hex(' ')}"
+
+
+def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """The shape of the array in a .npy file, whether it lies by columns, and its type.
+
+    The numbers follow in the file. Raises ValueError.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in NPY_HEADERS:
+        raise ValueError(f"version {version} of the .npy format")
+    return NPY_HEADERS[version](file)
 
 
 def opened(place: str) -> BinaryIO:

@@ -76,11 +76,7 @@ def read_array(place: str, name: str) -> np.ndarray:
 
 def _read_npy(file, size: int) -> np.ndarray:
     """The array; ValueError unless the header promises what the member holds."""
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        shape, by_columns, dtype = np.lib.format.read_array_header_1_0(file)
-    else:
-        shape, by_columns, dtype = np.lib.format.read_array_header_2_0(file)
+    shape, by_columns, dtype = files.npy_header(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     count = int(np.prod(shape, dtype=object))

@@ -13,17 +13,14 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from images.classes import is_class_name
+from images.files import npy_header
 from network.layers import Arrays, NetworkError, Shape
 from network.sequential import read
 from runtime.command_line import UserError, printable
 
-LONGEST_NAME = 24  # letters of a class
 MOST_LABELS = 256  # a label is a byte
 MOST_MEMBERS = 1000  # arrays in a file
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 class Header(NamedTuple):
@@ -70,8 +67,7 @@ def headers_of(content: bytes) -> dict[str, Header]:
                 raise Unusable(f"it holds {len(members)} arrays")
             for name in members:
                 with archive.open(name) as member:
-                    read_header = HEADERS[np.lib.format.read_magic(member)]
-                    shape, _, dtype = read_header(member)
+                    shape, _, dtype = npy_header(member)
                 headers[name.removesuffix(".npy")] = Header(shape, dtype)
     except Unusable:
         raise
@@ -163,15 +159,10 @@ def _is_labels(value: Any) -> bool:
     )
 
 
-def is_class_name(value: Any) -> bool:
-    """Whether a name of a class fits tables and figures."""
-    if not isinstance(value, str) or not value.isprintable():
-        return False
-    return bool(value.strip()) and len(value) <= LONGEST_NAME
-
-
 def _is_classes(value: Any) -> bool:
-    if not isinstance(value, list) or not all(map(is_class_name, value)):
+    if not isinstance(value, list) or not all(map(_is_text, value)):
+        return False
+    if not all(map(is_class_name, value)):
         return False
     return len(set(value)) == len(value)
 

@@ -7,6 +7,7 @@ import os
 import sys
 from types import TracebackType
 
+SCRIPTS = ("train.py", "predict.py", "data_loader.py")
 PACKAGES = "filelock matplotlib numpy PIL pooch py4j pyspark scipy tqdm".split()
 
 
@@ -25,4 +26,6 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
     print(f"error: this Python ({sys.executable}) has no {name}: {remedy}", file=sys.stderr)
 
 
-sys.excepthook = _tell
+# Only for the scripts themselves: who imports them in a program has a hook of that program.
+if os.path.basename(getattr(sys.modules["__main__"], "__file__", None) or "") in SCRIPTS:
+    sys.excepthook = _tell

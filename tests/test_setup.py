@@ -64,6 +64,11 @@ def run_without(package: str, script: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
 
 
+def test_a_program_that_imports_the_scripts_keeps_its_own_hook():
+    code = "import sys; own = sys.excepthook; import runtime.packages; assert sys.excepthook is own"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
 @pytest.mark.parametrize(
     ("package", "script"),
     [("numpy", "train.py"), ("numpy", "predict.py"), ("numpy", "data_loader.py")]

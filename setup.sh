@@ -167,5 +167,6 @@ for requirements in "$@"; do
         fail "pip could not install $requirements: ${line:-see $log}; the whole of it is in $log"
     fi
     rm -rf "$venv/tmp"
-    touch "$venv/${requirements%.txt}.done"
+    # Every other file brings what requirements.txt names.
+    touch "$venv/${requirements%.txt}.done" "$venv/requirements.done"
 done

@@ -18,7 +18,7 @@ from pyspark.sql import types as kinds
 from images import files, found
 from images.found import WORDS, Found, Spread
 from images.spread import Rows, decode, read_rows
-from runtime import storage
+from runtime import reasons, storage
 from runtime.command_line import UserError
 
 PATTERN = re.compile(
@@ -131,5 +131,6 @@ def _failure_told(place: str) -> Iterator[None]:
     try:
         yield
     except (PySparkException, Py4JJavaError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(f"{place}: a damaged Parquet file ({reason[:200]})") from None
+        failure = str(error).strip()
+        damaged = f"{place}: a damaged Parquet file ({failure.splitlines()[0][:200]})"
+        raise UserError(reasons.of_failure(failure) or damaged) from None

@@ -126,7 +126,7 @@ def traceback_in(text: str) -> str | None:
     start = text.find("Traceback (most recent call last)")
     if start < 0:
         return None
-    own = re.split(r"\n\s*\n?\s*(?:SQLSTATE|at org\.|at java|Driver stacktrace)", text[start:])[0]
+    own = re.split(r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)", text[start:])[0]
     return own.strip()
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark import __version__ as spark_version
+from pyspark.errors.exceptions.captured import CapturedException
 from pyspark.find_spark_home import _find_spark_home
 
 from runtime import java, modules, reasons
@@ -356,21 +357,23 @@ def _not_told_twice(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _told_plainly(folder: str = "") -> Iterator[None]:
-    """Turn what Spark says of a job that it gave up into one line for a person.
+    """Turn what Spark says of a job that it gave up into one line.
 
     What Java knows of it is asked for at once: when Python prints the exception, Java has ended.
     """
     try:
         with _full_disk_is_named():
             yield
-    except (Py4JError, ConnectionError, EOFError) as error:
+    except (Py4JError, CapturedException, ConnectionError, EOFError) as error:
         if _is_of_ctrl_c(error):
             raise KeyboardInterrupt from None  # which takes spark-submit's Java too
         if not java.answers():
             raise UserError(JAVA_ENDED) from None
-        if not isinstance(error, Py4JJavaError):
+        # Where a SparkSession has been made, PySpark turns Java's exceptions into its own.
+        if not isinstance(error, (Py4JJavaError, CapturedException)):
             raise
-        raise _as_told(str(error.java_exception), java.said(folder)) from None
+        failure = getattr(error, "java_exception", error)
+        raise _as_told(str(failure).strip(), java.said(folder)) from None
 
 
 def _is_of_ctrl_c(error: BaseException | None) -> bool:

@@ -128,7 +128,7 @@ def unusable_runs():
             yield path, value
 
 
-@pytest.mark.parametrize(("path", "value"), unusable_runs())
+@pytest.mark.parametrize(("path", "value"), list(unusable_runs()))
 def test_settings_and_checkpoints_of_others_are_refused_by_the_field(model, path, value):
     run = a_run(**{path: value})
     model_files.save_json(str(model), "settings.json", run)

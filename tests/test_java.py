@@ -122,6 +122,7 @@ def test_a_java_that_cannot_serve_is_told_with_the_cause(monkeypatch, tmp_path, 
 
 def test_setup_and_the_program_say_the_same_of_a_missing_java(monkeypatch, tmp_path):
     monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setenv("VENV", str(tmp_path / "venv"))  # what is set up already needs no Java
     script = java.modules.ROOT / "setup.sh"
     done = subprocess.run(["sh", script], capture_output=True, text=True, env=os.environ)
     assert done.returncode == 1

@@ -596,9 +596,9 @@ def test_the_page_is_unsure_for_the_reasons_of_predict(visit, url, trained, few_
     said = set()
     for k, Y in enumerate(predict.predict(trained, X)):
         second, first = np.sort(Y)[-2:]
-        reason = "the runner-up is close" if second > predict.CLOSE * first else ""
-        if first < predict.LEAST_OUTPUT:
-            reason = f"no output reaches {predict.LEAST_OUTPUT}"
+        reason = "the runner-up is close" if second > labels.CLOSE * first else ""
+        if first < labels.LEAST_OUTPUT:
+            reason = f"no output reaches {labels.LEAST_OUTPUT}"
         if reason in said:
             continue
         said.add(reason)

@@ -31,6 +31,7 @@ from from_outside import (
     wait_until,
 )
 from pyspark import TaskContext
+from pyspark.sql import SparkSession
 
 import data_loader
 import train
@@ -82,7 +83,11 @@ def test_a_job_that_spark_gives_up_is_told_in_one_line():
     assert errors[2].startswith("error: Spark's Java process has ended")
 
 
-def test_a_mistake_in_a_map_keeps_its_traceback_after_java_has_ended(spark):
+@pytest.mark.parametrize("with_session", [False, True])
+def test_a_mistake_in_a_map_keeps_its_traceback_after_java_has_ended(spark, with_session):
+    if with_session:  # PySpark's SQL, which reads Parquet files, changes what is raised
+        SparkSession.builder.getOrCreate()
+
     def mistake(number: int) -> float:
         return number / 0
 
@@ -434,6 +439,7 @@ def connects(path: Path, account: int | None = None) -> bool:
 DISTURBED = """
 import os, signal, sys
 from pyspark import TaskContext
+from pyspark.sql import SparkSession
 import data_loader, train
 
 log, *words = sys.argv[1:]

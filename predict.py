@@ -1,7 +1,8 @@
-"""Use a trained network: score the test set, or label your own images.
+"""Use a trained network: score the test set, label your own images, or export it.
 
     python predict.py                       scores the test set (needs Spark)
     python predict.py my_digit.png 7.jpg    labels image files (needs neither Spark nor Java)
+    python predict.py --export model.onnx   writes the network as ONNX, for other programs
 
 Reads model/. Scoring writes model/metrics.json and, to plots/, confusion_matrix.png,
 predictions.png, mistakes.png and network.html, a page to draw on and to look inside the network;
@@ -10,6 +11,7 @@ predictions.png, mistakes.png and network.html, a page to draw on and to look in
 
 import runtime.packages  # noqa: F401, I001  names a package that is missing
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -170,6 +172,20 @@ def label_images(options: argparse.Namespace) -> int:
     return status
 
 
+def export_network(model_dir: str, file: str) -> None:
+    """Write the trained network to an ONNX file.
+
+    Raises UserError if the model cannot be read, the file not be written, or onnx is missing.
+    """
+    from results import export
+
+    storage.check_writable(os.path.dirname(file) or ".")
+    trained, _ = load_model(model_dir)
+    settings = model_files.load_settings(model_dir)["settings"]
+    storage.write(file, export.as_onnx(trained, transposed=bool(settings.get("transpose"))))
+    say(f"saved {file}")
+
+
 def load_model(folder: str) -> tuple[Trained, str]:
     """The trained network in a model folder, and the place of its training data.
 
@@ -190,7 +206,7 @@ def arguments() -> argparse.ArgumentParser:
     """The command line."""
     parser = Parser(
         prog="predict.py",
-        description="Score the trained network on the test set, or label your own image files.",
+        description="Score the trained network on the test set, label image files, or export it.",
     )
     option = parser.add_argument
     images = "image files to label, one digit in each; without them, score the test set"
@@ -205,14 +221,28 @@ def arguments() -> argparse.ArgumentParser:
     option("--json", action="store_true", help="print one JSON object per line, for each IMAGE")
     show = "draw the network's input for each IMAGE into inputs.png in --plots-dir"
     option("--show", action="store_true", help=show)
+    export = "write the network to this ONNX file, and do nothing else (docs/export.md)"
+    option("--export", type=onnx_file, metavar="FILE", help=export)
     return parser
+
+
+def onnx_file(text: str) -> str:
+    """The argparse type of a file to write. Another name may be one of an image to label."""
+    if not text.endswith(".onnx"):
+        raise argparse.ArgumentTypeError(f"{text!r} does not end in .onnx")
+    return text
 
 
 @exit_status
 def main(argv: Sequence[str] | None = None) -> int:
-    """Label the given image files; without any, score the test set."""
+    """Label the given image files; without any, export the network or score the test set."""
     parser = arguments()
     options = parser.parse_args(argv)
+    if options.export is not None:
+        if options.images or options.data or options.json or options.show or options.no_page:
+            parser.error("--export takes no IMAGE, --data, --json, --show or --no-page")
+        export_network(options.model_dir, options.export)
+        return 0
     if options.images:
         return label_images(options)
     if options.json or options.show:

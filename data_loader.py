@@ -46,6 +46,7 @@ class Split(NamedTuple):
     place: str
     sha256: dict[str, str]
     classes: tuple[str, ...] = ()  # the names of the digits, from classes.txt
+    counts: tuple[int, ...] = ()  # the number of images of each digit, if known
 
 
 def load(
@@ -67,12 +68,14 @@ def load(
     found = sources.find(place, part)
     names = classes.names_for(digits, found.names, place)
     transposed = found.transposed if transpose is None else transpose
-    counts = found.count(spark)
-    check_counts(counts.sum(axis=0), digits, f"the {part} set of {place}")
-    size = int(counts[:, list(digits)].sum())
+    in_units = found.count(spark)
+    counts = in_units.sum(axis=0)
+    check_counts(counts, digits, f"the {part} set of {place}")
+    of_digits = tuple(counts[list(digits)].tolist())
+    size = sum(of_digits)
     most, unit = size, "images"
     if isinstance(found, Spread) and found.unit != unit:
-        most, unit = len(counts), found.unit
+        most, unit = len(in_units), found.unit
     if partitions is not None and partitions > most:
         raise UserError(f"--partitions {partitions}: the {part} set has only {most} {unit}")
     partitions = partitions or min(most, default_partitions(size, *in_partition))
@@ -82,7 +85,7 @@ def load(
         images, labels, sha256 = read_part(place, part, digits)
         blocks = distribute(spark, *select_digits(images, labels, digits, transposed), partitions)
     name = sources.name_of(place, sha256)
-    return Split(blocks, size, tuple(digits), name, place, sha256, names)
+    return Split(blocks, size, tuple(digits), name, place, sha256, names, of_digits)
 
 
 def find_labels(spark: SparkContext, place: str, part: str, words: Sequence[str]) -> list[int]:

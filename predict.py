@@ -23,7 +23,7 @@ from network.sequential import outputs_of, read
 from nn_math import count_outcomes
 from results import checkpoints, labels, model_files
 from results.model_files import Trained
-from results.scores import metrics, metrics_table
+from results.scores import metrics, metrics_table, never_answered
 from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
@@ -102,7 +102,8 @@ def score_test_set(
     storage.check_writable(model_dir, plots_dir)
     if data is None:
         data = followed(of_training, model_dir)
-    settings = model_files.load_settings(model_dir)["settings"]
+    run = model_files.load_settings(model_dir)
+    settings = run["settings"]
     transpose = settings.get("transpose") or None
     place = data_loader.find_data(data)
     split = data_loader.load(spark, place, "test", trained.digits, transpose=transpose)
@@ -114,6 +115,9 @@ def score_test_set(
     saved = model_files.save_metrics(model_dir, about, split.place)
     say(f"{split.name}: {split.size:,} test images")
     say(metrics_table(scores, shutil.get_terminal_size().columns))
+    note = never_answered(confusion, trained.names(), run["data"].get("counts") or ())
+    if note is not None:
+        say(note)
     trained = trained._replace(history=model_files.load_history(model_dir))
     say("drawing figures")
     about_page = settings if with_page else None

@@ -47,9 +47,10 @@ def parse_run(text: bytes) -> dict[str, Any]:
         value = _field(run, path)
         if value is not None and not is_right(value):
             raise Unusable(f"not the settings of a run ({path} is not {what})")
-    classes = _field(run, "data.classes")
-    if classes and len(classes) != len(run["settings"]["digits"]):
-        raise Unusable("not the settings of a run (data.classes does not name each class)")
+    for path, verb in (("data.classes", "name"), ("data.counts", "count")):
+        values = _field(run, path)
+        if values and len(values) != len(run["settings"]["digits"]):
+            raise Unusable(f"not the settings of a run ({path} does not {verb} each class)")
     try:
         read(run["settings"]["network"], len(run["settings"]["digits"]))
     except NetworkError as error:
@@ -167,6 +168,12 @@ def _is_classes(value: Any) -> bool:
     return len(set(value)) == len(value)
 
 
+def _is_counts(value: Any) -> bool:
+    if not isinstance(value, list):
+        return False
+    return all(type(count) is int and 0 <= count < 2**63 for count in value)
+
+
 # Each field that the program reads: its check, and what it must be.
 Check = tuple[Callable[[Any], bool], str]
 REQUIRED: dict[str, Check] = {
@@ -179,6 +186,7 @@ OPTIONAL: dict[str, Check] = {
     "data.name": (_is_text, "a text"),
     "data.sha256": (_is_dict_of_texts, "texts by name"),
     "data.classes": (_is_classes, "different names of 1 to 24 letters"),
+    "data.counts": (_is_counts, "whole numbers of 0 or more"),
     "images": (_is_count, "a whole number above 0"),
     "settings.epochs": (_is_count, "a whole number above 0"),
     "settings.learning_rate": (_is_rate, "a number above 0"),

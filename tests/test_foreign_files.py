@@ -115,6 +115,7 @@ UNUSABLE = {
     "settings.learning_rate": ["0.1", 0, -1, True],
     "data": [None, 5, [], "x"],
     "data.classes": [["a", "a"], ["a", " "], ["a", "b" * 3000], ["a"], "ab", ["a", "b\x1b[2J"]],
+    "data.counts": [[5], [5, 6, 7], [5, -1], [5, 6.0], [5, "6"], [True, 1], [5, 2**63], 5, {}],
     "data.sha256": [[], {"x": 5}],
     "data.name": [5],
     "versions": [[], {"numpy": 2}],

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_data
 from from_outside import as_a_person
 from PIL import Image
 
@@ -20,7 +21,7 @@ from pictures import figures
 from results import labels
 from results.answers import Answer, first_answers, largest_errors
 from results.model_files import Trained
-from results.scores import metrics, metrics_table
+from results.scores import metrics, metrics_table, never_answered
 
 ROOT = Path(predict.__file__).parent
 
@@ -104,6 +105,73 @@ def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, m
     errors, labels = errors[wrong], labels[wrong]
     np.testing.assert_allclose([a.E for a in worst], np.sort(errors)[::-1][:15], rtol=1e-4)
     assert [a.truth for a in worst[:5]] == labels[np.argsort(-errors)[:5]].tolist()
+
+
+def confused(answers: list[int], images: int = 9) -> np.ndarray:
+    """A confusion matrix: so many test images of each class, all of which get these answers."""
+    return images * np.repeat(np.array([answers]), len(answers), axis=0)
+
+
+FOUND, NONE = np.eye(3, dtype=int), np.zeros((3, 3), int)
+
+
+@pytest.mark.parametrize(
+    ("confusion", "counts", "note"),
+    [
+        (FOUND, [50, 1, 50], None),
+        (FOUND * [[1], [0], [1]], [50, 1, 50], None),  # without test images of a class
+        (NONE, [50, 1, 50], None),
+        (
+            confused([1, 0, 0]),
+            [6131, 120, 9],
+            "no test image was called b or c: the network answers a for all of them; the training "
+            "set has 120 of b, 9 of c and 6,131 of a; add images of the rare classes",
+        ),
+        (
+            confused([1, 0, 1]),
+            [60, 10, 50],
+            "no test image was called b; the training set has 10 of b and 60 of a; add images of "
+            "the rare classes",
+        ),
+        # Too few images are not the reason here.
+        (confused([1, 0, 1]), [5, 6, 5], "no test image was called b; the training set has 6 of b"),
+        (confused([1, 0, 1]), (), "no test image was called b"),
+    ],
+)
+def test_classes_that_are_never_the_answer_are_named(confusion, counts, note):
+    said = never_answered(confusion, "abc", counts)
+    assert said == (None if note is None else f"note: {note}")
+
+
+def test_of_many_classes_that_are_never_the_answer_a_few_are_named():
+    names = [str(number) for number in range(62)]
+    confusion = confused([0] * 61 + [1])
+    said = never_answered(confusion, names, [7] * 61 + [700])
+    assert said == (
+        "note: no test image was called 0, 1, 2, 3, 4 or 56 others: the network answers 61 for all "
+        "of them; the training set has 7 of 0, 7 of 1, 7 of 2, 7 of 3, 7 of 4 and 700 of 61; add "
+        "images of the rare classes"
+    )
+
+
+def test_a_run_on_few_images_of_a_class_says_that_it_is_never_the_answer(
+    spark, ten_thousand, tmp_path, without_figures, without_scores_drawn, capsys
+):
+    images, labels = ten_thousand
+    threes, eights = (np.flatnonzero(labels == digit) for digit in (3, 8))
+    chosen = np.concatenate([threes[:500], eights[:10], threes[500:600], eights[500:600]])
+    data = write_data(tmp_path, images[chosen], labels[chosen], 510)
+    places = ["--model-dir", str(tmp_path), "--plots-dir", str(tmp_path)]
+    words = ["--data", data, "--digits", "3", "8", "--strategy", "partitions", "--epochs", "10"]
+    assert train.main([*places, *words, "--score"]) == 0
+    note = "note: no test image was called 8: the network answers 3 for all of them"
+    counts = "; the training set has 10 of 8 and 500 of 3; add images of the rare classes"
+    assert note + counts in capsys.readouterr().out.splitlines()
+    run = json.loads((tmp_path / "settings.json").read_text())
+    assert run["data"].pop("counts") == [500, 10]
+    (tmp_path / "settings.json").write_text(json.dumps(run))  # as older versions wrote it
+    assert predict.main(places) == 0
+    assert note in capsys.readouterr().out.splitlines()
 
 
 def test_only_mistakes_are_shown_as_mistakes(spark):

@@ -104,6 +104,7 @@ def assert_holds(spark, place, parts, ordered=True, partitions=3, **how) -> None
             expected, found = in_any_order(*expected), in_any_order(*found)
         assert_same(found, expected)
         assert split.size == chosen.sum()
+        assert split.counts == tuple(np.bincount(positions))
         assert split.blocks.getNumPartitions() == partitions
         split.blocks.unpersist()
 

@@ -392,6 +392,7 @@ def test_a_run_leaves_model_history_settings_and_figures(run, tmp_path):
     assert set(said["versions"]) >= {"python", "numpy", "pyspark"}
     assert len(said["data"]["sha256"]["train-images-idx3-ubyte"]) == 64
     assert said["data"]["name"] != "MNIST"  # a cut of it
+    assert len(said["data"]["counts"]) == 3 and sum(said["data"]["counts"]) == said["images"]
     figures = {"cost.png", "accuracy.png", "hidden_units.png"}
     assert set(os.listdir(tmp_path / "plots")) == figures
 

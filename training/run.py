@@ -122,6 +122,8 @@ def described(settings: Settings, split: Split) -> dict[str, Any]:
     data: dict[str, Any] = {"name": split.name, "place": split.place, "sha256": split.sha256}
     if split.classes:
         data["classes"] = split.classes
+    if split.counts:
+        data["counts"] = split.counts
     return {
         "data": data,
         "images": split.size,

@@ -34,8 +34,8 @@ from runtime.command_line import UserError
 OPSET, IR_VERSION = 9, 4
 INPUT_NAME, OUTPUT_NAME = "image", "outputs"
 PIXELS = (
-    f"{SIDE}x{SIDE} pixels, white ink on black, divided by 255, row by row from the top, each row "
-    "from the left"
+    f"{SIDE}x{SIDE} pixels, upright, white ink on black, divided by 255, row by row from the top, "
+    "each row from the left"
 )
 TRANSPOSED = (
     "; the data set held images with rows and columns swapped, and training swapped them back: "
@@ -63,7 +63,9 @@ OPERATORS: dict[type[Layer], Callable[[Any], Operator | None]] = {
     Conv: lambda layer: Operator("Conv"),
     MaxPool: _of_max_pool,
     # A size of 0 keeps the n of the input.
-    Picture: lambda layer: Operator("Reshape", {}, {"shape": np.array([0, 1, SIDE, SIDE])}),
+    Picture: lambda layer: Operator(
+        "Reshape", {}, {"shape": np.array([0, 1, SIDE, SIDE], np.int64)}
+    ),
     Flatten: lambda layer: Operator("Flatten"),
     Dropout: lambda layer: None,
     Sigmoid: lambda layer: Operator("Sigmoid"),

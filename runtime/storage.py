@@ -254,7 +254,7 @@ def _running_spark():
 def _spark():
     context = _running_spark()
     if context is None:
-        raise UserError("a URI is read through Spark, and Spark is not running; give a local path")
+        raise UserError("a URI needs Spark, and Spark is not running; give a local path")
     return context
 
 

@@ -126,8 +126,8 @@ def traceback_in(text: str) -> str | None:
     start = text.find("Traceback (most recent call last)")
     if start < 0:
         return None
-    own = re.split(r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)", text[start:])[0]
-    return own.strip()
+    ends = r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)"
+    return re.split(ends, text[start:])[0].strip()
 
 
 def first_error(log: str) -> str | None:

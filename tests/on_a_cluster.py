@@ -33,6 +33,19 @@ def words_of(strategy: str) -> list[str]:
     ]
 
 
+def group(leader: int) -> dict[int, str]:
+    """The processes of a group that run: process id -> command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, own_group = (folder / "stat").read_text().rpartition(")")[2].split()[:3]
+            if int(own_group) == leader and state != "Z":
+                found[int(folder.name)] = (folder / "cmdline").read_text()
+        except OSError:
+            continue  # it has ended meanwhile
+    return found
+
+
 class Submitted:
     """A command that trains, as a process; what it prints is read in the end.
 
@@ -123,7 +136,8 @@ class Training(Submitted):
         gates = closed_gates(folder, *halts)
         places = ["--model-dir", folder / "model", "--plots-dir", folder]
         words = [str(word) for word in (gates, *words, *places)]
-        command = submit_command(cluster.url, gated.__file__, words, cluster.properties)
+        cores = ["--total-executor-cores", "2"]
+        command = submit_command(cluster.url, gated.__file__, words, cluster.properties, cores)
         super().__init__(command, folder, host, gates=gates)
 
     def end(self) -> bytes:

@@ -16,8 +16,7 @@ import every_strategy
 import gated
 import pytest
 from from_outside import listening, wait_until
-from on_a_cluster import EPOCHS, Submitted, closed_gates, words_of
-from test_cluster import group
+from on_a_cluster import EPOCHS, Submitted, closed_gates, group, words_of
 
 import data_loader
 import train

@@ -36,6 +36,10 @@ FAILURES = (
     ),
     (r'Cannot run program "(.+?)": .*No such file', "{python} does not exist: {right}"),
     (r'Cannot run program "(.+?)": .*Permission denied', "{python} is no program: {right}"),
+    (
+        r"reading the port number from pyspark.daemon's stdout|Bad data in pyspark.daemon's",
+        "{python} cannot run PySpark {spark}; is it too old, or another program? {right}",
+    ),
     (r"No space left on device|Disk quota exceeded", NO_SPACE),
     (
         r"(?:^|\W)(?:\w+\.)*_?(?:Array)?MemoryError\b|failed to map segment|"

@@ -33,8 +33,8 @@ KNOWN = {
     "directory\n\tat java.base": "the executors' Python (python3, from PYSPARK_PYTHON) does not",
     f"{ABORTED}\nError from python worker:\n  Traceback (most recent call last):\n    File "
     '"/old/runpy.py", line 183, in _run_module_as_main\n  ModuleNotFoundError: No module named '
-    "'importlib.resources'\norg.apache.spark.SparkException: EOFException occurred while reading the "
-    "port number from pyspark.daemon's stdout.": "cannot run PySpark",
+    "'importlib.resources'\norg.apache.spark.SparkException: EOFException occurred while reading "
+    "the port number from pyspark.daemon's stdout.": "cannot run PySpark",
     f"{RAISED}Original error was: libscipy_openblas64_-32a4b2a6.so: failed to map segment from "
     "shared object\n\n SQLSTATE: 38000": "an executor's Python ran out of memory: free some",
     f"{RAISED}numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB for an array "

@@ -135,8 +135,11 @@ def traceback_in(text: str) -> str | None:
 
 
 def first_error(log: str) -> str | None:
-    """The first line of what Java printed that names an error; else its first of any."""
+    """The first line of what Java printed that names a cause, else an error; else its first."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Caused by: ")]
+    if causes:
+        return causes[0].removeprefix("Caused by: ")
     telling = [line for line in lines if not NOISE.search(line)]
     for number, line in enumerate(lines):
         if "Error occurred during initialization" in line and lines[number + 1 :]:

@@ -207,8 +207,11 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
         reason = " ".join(str(getattr(error, "java_exception", error)).split())
         known = reasons.of_failure(reason, master) or reasons.of_failure(log, master)
         line = reasons.first_error(log)
-        hint = f"; Java said: {line}" if line else ""
-        raise UserError(known or f"Spark did not start: {reason[:300]}{hint}") from None
+        if line is not None and "JAVA_GATEWAY_EXITED" in reason:
+            reason = line  # PySpark itself knows no more than that
+        elif line is not None:
+            reason = f"{reason[:300]}; Java said: {line}"
+        raise UserError(known or f"Spark did not start: {reason}") from None
 
 
 @contextmanager

@@ -95,6 +95,10 @@ def test_an_unknown_failure_of_a_job_is_its_first_line_or_what_java_printed():
 
 
 PRINTED = {
+    "26/11/30 03:21:34 ERROR SparkContext: Error initializing SparkContext.\n"
+    "KubernetesClientException: An error has occurred.\n\tat io.fabric8\nCaused by: "
+    "java.io.IOException: Connection refused: /127.0.0.1:1\nCaused by: "
+    "java.net.ConnectException": "java.io.IOException: Connection refused: /127.0.0.1:1",
     "Error: Missing application resource.\n\nUsage: spark-submit [options]\n\nOptions:\n": (
         "Error: Missing application resource."
     ),

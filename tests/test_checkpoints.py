@@ -16,7 +16,7 @@ import pytest
 import predict
 import train
 from network.sequential import initial_parameters, parameter_names, read
-from results import checkpoints, claim, model_files
+from results import checkpoints, claim, doubt, model_files
 from runtime import storage
 from runtime.command_line import UserError
 from training.optimizers import OPTIMIZERS
@@ -408,7 +408,7 @@ def test_a_run_that_another_has_taken_over_writes_nothing_more(tmp_path):
             before = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
             for write in (
                 lambda: saver.epoch_ended(progress),
-                lambda: saver.run_ended(trained),
+                lambda: saver.run_ended(trained, doubt.fixed(2)),
                 lambda: checkpoints.Saver(older, told, 1),
             ):
                 with pytest.raises(UserError, match="this run stops and writes nothing more"):

@@ -28,7 +28,7 @@ FIRST, WORST = 100, 50  # test images on the page: so many of the first, and of 
 MOST_PARAMETERS = 4_000_000  # 21 MB of text
 MOST_RATE = 1000  # that the page's field for it takes
 # A module comes after those that it imports.
-MODULES = ("mathematics", "digit", "pictures", "chain", "reduce", "main")
+MODULES = ("mathematics", "doubt", "digit", "pictures", "chain", "reduce", "main")
 
 
 def why_not(trained: Trained) -> str | None:

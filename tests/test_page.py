@@ -156,7 +156,7 @@ def test_what_is_no_history_is_told_in_one_line(tmp_path, text):
 
 def test_the_parts_are_small():
     lines = {part.name: len(part.read_text().splitlines()) for part in PARTS.iterdir()}
-    assert sum(lines.values()) <= 1180
+    assert sum(lines.values()) <= 1210
     assert lines["mathematics.js"] <= 150
 
 

@@ -2,7 +2,8 @@
 
 import { chainOn } from "./chain.js";
 import { doubtAbout, drawStrokes, exampleOf, PAD, seenByNetwork } from "./digit.js";
-import { addImage, distance, emptySums, forward } from "./mathematics.js";
+import { distance } from "./doubt.js";
+import { addImage, emptySums, forward } from "./mathematics.js";
 import { arrow, cellsOf, clamp, curve, make, picture } from "./pictures.js";
 import { pointerOn, readPalette, say, strips, thumb } from "./pictures.js";
 import { reduceOn } from "./reduce.js";

@@ -1,4 +1,4 @@
-// The mathematics of nn_math.py, and of doubt.py at the end, an image at a time, for a network that is a list of layers.
+// The mathematics of nn_math.py, an image at a time, for a network that is a list of layers.
 //   x   image, 784 pixels in [0, 1]      y*   label: 1 at the truth, else 0
 //   V   what the layers put out: V[0] = x, then H^, H, Y^ and whatever there is, at last Y
 //   E   error                            Acc  1 where the largest output is the truth's, else 0
@@ -148,26 +148,3 @@ export function addImage(sums, layers, theta, { x, truth }) {
 // theta - alpha * (sum of derivatives) / n, for each of the parameters theta.
 export const step = (theta, { d, n }, alpha) =>
   each(theta, (A, name) => A.map((a, i) => a - (alpha * d[name][i]) / n));
-
-// f (144) of an image: 12x12 means of 4x4 pixels, which weigh 1 3 3 1 each way, of length 1.
-export function halved(x) {
-  const weights = [1, 3, 3, 1];
-  const f = Float64Array.from({ length: 144 }, (_, i) => {
-    const first = 28 * (2 * Math.floor(i / 12) + 1) + 2 * (i % 12) + 1;
-    const across = (r) => weights.reduce((sum, w, s) => sum + w * x[first + 28 * r + s], 0);
-    return weights.reduce((sum, w, r) => sum + w * across(r), 0);
-  });
-  const length = Math.hypot(...f);
-  return f.map((value) => value / Math.max(length, 1e-9));
-}
-
-// v M, for a matrix M of d columns.
-const product = (v, M, d) =>
-  Float64Array.from({ length: d }, (_, j) => v.reduce((sum, a, i) => sum + a * M[i * d + j], 0));
-
-// D: how far an image is from the training images of class c.
-export function distance({ axes, means, whitenings }, x, c) {
-  const d = axes.length / 144;
-  const around = product(halved(x), axes, d).map((v, j) => v - means[c * d + j]);
-  return Math.hypot(...product(around, whitenings.subarray(c * d * d, (c + 1) * d * d), d));
-}

@@ -21,7 +21,7 @@ import numpy as np
 
 from network.sequential import outputs_of, read
 from nn_math import count_outcomes
-from results import checkpoints, labels, model_files
+from results import checkpoints, doubt, labels, model_files
 from results.model_files import Trained
 from results.scores import metrics, metrics_table, never_answered
 from runtime import storage
@@ -121,7 +121,10 @@ def score_test_set(
     trained = trained._replace(history=model_files.load_history(model_dir))
     say("drawing figures")
     about_page = settings if with_page else None
-    why_no_page = report.draw(plots_dir, test_rdd, trained, confusion, split.name, about_page)
+    limits = doubt.load(model_dir, trained.parameters)
+    why_no_page = report.draw(
+        plots_dir, test_rdd, trained, limits, confusion, split.name, about_page
+    )
     say(f"saved {saved} and {plots_dir}")
     if why_no_page is not None:
         say(f"no page of the network: {why_no_page}")
@@ -146,6 +149,8 @@ def followed(of_training: str, model_dir: str) -> str:
 def label_images(options: argparse.Namespace) -> int:
     """Print the answer for each image file; returns 0, or 1 if a file could not be read."""
     trained, _ = load_model(options.model_dir)
+    limits = doubt.load(options.model_dir, trained.parameters)
+    known = labels.known(trained)
     heading, _ = model_files.words_for(trained.names())
     class_width = max(map(len, [heading, *trained.names()]))
     columns = f"  {heading:>{class_width}}  output  runner-up"
@@ -155,11 +160,13 @@ def label_images(options: argparse.Namespace) -> int:
     status = 0
     for file in options.images:
         try:
-            answer = labels.label(trained, file)
+            answer = labels.label(trained, limits, file)
         except UserError as error:
             complain(str(error))
             status = 1
             continue
+        if known and not answers:
+            print(printable(known), file=sys.stderr if options.json else sys.stdout)
         if options.json:
             say(labels.as_json(answer))
         else:

@@ -19,6 +19,7 @@ import numpy as np
 from images import offline_digits
 from network.explain import maps, value_names
 from network.sequential import Network, input_shapes, parameter_names, text_of
+from results.doubt import Doubt
 from results.model_files import Trained
 from runtime import storage
 
@@ -27,7 +28,7 @@ FIRST, WORST = 100, 50  # test images on the page: so many of the first, and of 
 MOST_PARAMETERS = 4_000_000  # 21 MB of text
 MOST_RATE = 1000  # that the page's field for it takes
 # A module comes after those that it imports.
-MODULES = ("mathematics", "digit", "pictures", "chain", "reduce", "main")
+MODULES = ("mathematics", "doubt", "digit", "pictures", "chain", "reduce", "main")
 
 
 def why_not(trained: Trained) -> str | None:
@@ -56,13 +57,13 @@ def save(
     worst: Sequence,
     data: str,
     alpha: float,
-    unsure: dict[str, float],
+    limits: Doubt,
 ) -> None:
     """Write network.html.
 
     first, worst: answers with x (784,) in [0, 1], Y and truth. data: the test set's name. alpha:
-    the rate of the page's own steps. unsure: an answer is unsure if no output reaches least_output,
-    or if a second one exceeds `close` times the largest. Raises UserError if it cannot be written.
+    the rate of the page's own steps. limits: what makes an answer unsure. Raises UserError if it
+    cannot be written.
     """
     names = parameter_names(len(trained.parameters))
     parameters = zip(names, trained.parameters, strict=True)
@@ -77,7 +78,10 @@ def save(
         "parameters": {name: _text(array.astype("<f4")) for name, array in parameters},
         "bytes": trained.parameters[0].itemsize,
         "alpha": alpha,
-        "unsure": unsure,
+        "limits": {
+            name: _text(value.astype("<f4")) if isinstance(value, np.ndarray) else value
+            for name, value in limits._asdict().items()
+        },
         "images": [
             {
                 "pixels": _text(np.rint(answer.x * 255).astype(np.uint8)),

@@ -8,7 +8,7 @@ from pyspark import RDD
 from network.sequential import text_of
 from pictures import figures, page
 from results.answers import first_answers, largest_errors
-from results.labels import CLOSE, LEAST_OUTPUT
+from results.doubt import Doubt
 from results.model_files import Trained
 
 IMAGES_IN_A_FIGURE = 15
@@ -19,14 +19,15 @@ def draw(
     folder: str,
     test_rdd: RDD,
     trained: Trained,
+    limits: Doubt,
     confusion: np.ndarray,
     data: str,
     settings: dict[str, Any] | None,
 ) -> str | None:
     """Draw the figures, and the page if `settings`, those of settings.json, are given.
 
-    trained: with its history; data: the name of the test set. Returns why there is no page, if so.
-    Raises UserError if `folder` cannot be written.
+    trained: with its history; limits: what makes an answer unsure; data: the name of the test set.
+    Returns why there is no page, if so. Raises UserError if `folder` cannot be written.
     """
     names = trained.names()
     first = first_answers(test_rdd, trained, page.FIRST)
@@ -38,6 +39,5 @@ def draw(
     reason = page.why_not(trained)
     if reason is None:
         largest = largest_errors(test_rdd, trained, page.WORST)
-        unsure = {"least_output": LEAST_OUTPUT, "close": CLOSE}
-        page.save(folder, trained, first, largest, data, page.rate_of(settings), unsure)
+        page.save(folder, trained, first, largest, data, page.rate_of(settings), limits)
     return reason

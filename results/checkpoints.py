@@ -13,9 +13,10 @@ import numpy as np
 
 from network.layers import Arrays, State
 from network.sequential import parameter_names, parameter_shapes, read
-from results import contents, model_files
+from results import contents, doubt, model_files
 from results.claim import Claim
 from results.contents import Unusable
+from results.doubt import Doubt
 from results.model_files import Epoch, Trained
 from runtime import storage
 from runtime.command_line import UserError, say
@@ -60,12 +61,13 @@ class Saver:
         if len(progress.history) % self.every == 0:
             save(self.claim.own_folder(), progress, self.run)
 
-    def run_ended(self, trained: Trained) -> None:
+    def run_ended(self, trained: Trained, limits: Doubt) -> None:
         """Save all files of the model folder. Raises UserError if one cannot be written."""
         if self.progress is not None:  # otherwise the checkpoint on disk is up to date
             save(self.claim.own_folder(), self.progress, self.run)
         model_files.save_history(self.claim.own_folder(), trained.history)
         model_files.save_parameters(self.claim.own_folder(), trained.parameters)
+        doubt.save(self.claim.own_folder(), limits, trained.parameters)
         model_files.save_json(self.claim.own_folder(), model_files.SETTINGS, self.run)
 
 

@@ -8,12 +8,11 @@ import numpy as np
 
 from images import own
 from network.sequential import outputs_of
-from results.model_files import Trained
+from results import doubt
+from results.doubt import Doubt
+from results.model_files import Trained, words_for
 
-# An answer is unsure if no output rounds to 1, or if the runner-up is more than half as large. A
-# network of ten digits (98.5% right) is unsure of 2.4% of MNIST's training images, of which it has
-# 58% right; of the others it has 99.5% right.
-LEAST_OUTPUT, CLOSE = 0.5, 0.5
+DIGITS = list(map(str, range(10)))
 
 
 class Label(NamedTuple):
@@ -32,16 +31,22 @@ class Label(NamedTuple):
     names: dict[int, str]
 
 
-def label(trained: Trained, file: str) -> Label:
+def known(trained: Trained) -> str:
+    """The classes of the network in one line; "" if they are all ten digits."""
+    *others, last = trained.names()
+    if [*others, last] == DIGITS:
+        return ""
+    _, classes = words_for(trained.names())
+    return f"this network knows only the {classes} {', '.join(others)} and {last}"
+
+
+def label(trained: Trained, limits: Doubt, file: str) -> Label:
     """The network's answer for an image file. Raises UserError if no digit is found in it."""
     pixels, reason = own.read_digit(file)
     X = np.divide(pixels, 255, dtype=trained.parameters[0].dtype)
     Y = outputs_of(trained.network, trained.parameters, X)[0]
     first, second = np.argsort(-Y, kind="stable")[:2]
-    if not reason and Y[first] < LEAST_OUTPUT:
-        reason = f"no output reaches {LEAST_OUTPUT}"
-    if not reason and Y[second] > CLOSE * Y[first]:
-        reason = "the runner-up is close"
+    reason = reason or doubt.reason(limits, X, Y, trained.names())
     digits = trained.digits
     outputs = dict(zip(digits, Y.tolist(), strict=True))
     names = dict(zip(digits, trained.names(), strict=True))

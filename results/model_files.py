@@ -1,7 +1,7 @@
 """The files of a model folder: parameters.npz, history.csv, settings.json, metrics.json.
 
-Scores on data other than the model's own go to metrics-PLACE.json. No file is ever unpickled, and
-each is written completely or not at all (see `storage`).
+Scores on data other than the model's own go to metrics-PLACE.json; doubt.py has doubt.npz. No file
+is ever unpickled, and each is written completely or not at all (see `storage`).
 """
 
 import csv
@@ -27,6 +27,7 @@ PARAMETERS, HISTORY, SETTINGS, METRICS = (
     "settings.json",
     "metrics.json",
 )
+DOUBT = "doubt.npz"
 PREVIOUS = "previous"
 MOST_SETTINGS, MOST_HISTORY = 2**20, 2**26  # bytes
 
@@ -115,7 +116,7 @@ def keep_previous(folder: str) -> None:
     if not storage.exists(storage.join(folder, PARAMETERS)):
         return
     kept = storage.join(folder, PREVIOUS)
-    for name in (PARAMETERS, HISTORY, SETTINGS, METRICS):
+    for name in (PARAMETERS, HISTORY, SETTINGS, METRICS, DOUBT):
         if storage.exists(storage.join(folder, name)):
             storage.write(storage.join(kept, name), storage.read(storage.join(folder, name)))
     say(f"note: {folder} holds a trained network; it is kept in {kept}")

@@ -110,8 +110,9 @@ TABLE = {
     ("predict.py", "predict"): [
         ("confusion[y_true.argmax(), Y.argmax()]", "confusion[Y.argmax(), y_true.argmax()]"),
     ],
-    ("results/labels.py", "predict"): [
-        ("Y[second] > CLOSE * Y[first]", "Y[second] > CLOSE"),
+    ("results/doubt.py", "doubt"): [
+        ("Y[second] > doubt.close * Y[first]", "Y[second] > doubt.close"),
+        ("X[~limiting], labels[~limiting]", "X, labels"),
     ],
 }
 MUTATIONS = [

@@ -16,7 +16,7 @@ import pytest
 import predict
 import train
 from network.sequential import initial_parameters, parameter_names, read
-from results import checkpoints, claim, model_files
+from results import checkpoints, claim, doubt, model_files
 from runtime import storage
 from runtime.command_line import UserError
 from training.optimizers import OPTIMIZERS
@@ -70,7 +70,9 @@ def history(folder: str | Path) -> list[str]:
 
 
 def same_end(one: str | Path, other: str | Path) -> bool:
-    return content(one) == content(other) and history(one) == history(other)
+    names = "parameters.npz", "doubt.npz"
+    same = [content(one, name) == content(other, name) for name in names]
+    return all(same) and history(one) == history(other)
 
 
 @pytest.mark.parametrize(
@@ -408,7 +410,7 @@ def test_a_run_that_another_has_taken_over_writes_nothing_more(tmp_path):
             before = {file.name: file.read_bytes() for file in Path(folder).iterdir()}
             for write in (
                 lambda: saver.epoch_ended(progress),
-                lambda: saver.run_ended(trained),
+                lambda: saver.run_ended(trained, doubt.fixed(2)),
                 lambda: checkpoints.Saver(older, told, 1),
             ):
                 with pytest.raises(UserError, match="this run stops and writes nothing more"):

@@ -345,7 +345,8 @@ def test_a_new_run_keeps_the_network_that_it_replaces(tmp_path, capsys):
     for content in (b"first", b"second"):
         storage.write(f"{folder}/parameters.npz", content)
         storage.write(f"{folder}/settings.json", content)
+        storage.write(f"{folder}/doubt.npz", content)
         model_files.keep_previous(folder)
         assert f"it is kept in {folder}/previous" in capsys.readouterr().out
-        assert (tmp_path / "model/previous/parameters.npz").read_bytes() == content
-        assert (tmp_path / "model/previous/settings.json").read_bytes() == content
+        for name in ("parameters.npz", "settings.json", "doubt.npz"):
+            assert (tmp_path / "model/previous" / name).read_bytes() == content

@@ -23,7 +23,7 @@ from images import offline_digits, own
 from network.layers import LAYERS
 from network.sequential import batch_tuple, initial_parameters, read
 from pictures import page
-from results import labels, model_files
+from results import doubt, model_files
 from results.answers import Answer
 from results.model_files import Epoch, Trained
 from runtime.command_line import UserError
@@ -61,13 +61,13 @@ def moved(parameters, gradients, n, alpha) -> tuple:
     return tuple(p - alpha * g / n for p, g in zip(parameters, flat, strict=True))
 
 
-def write(folder, trained, few_images, name="MNIST", alpha=0.1) -> str:
+def write(folder, trained, few_images, name="MNIST", alpha=0.1, limits=None) -> str:
     """network.html with 100 of the few images, and 50 more; returns where it is, as a URL."""
     X = few_images[0][:150].astype("float32") / 255
     images = zip(X, predict.predict(trained, X), few_images[1].tolist(), strict=False)
     answers = [Answer(x, Y, 0.0, truth) for x, Y, truth in images]
-    unsure = {"least_output": labels.LEAST_OUTPUT, "close": labels.CLOSE}
-    page.save(str(folder), trained, answers[:100], answers[100:150], name, alpha, unsure)
+    limits = limits or doubt.fixed(len(trained.digits))
+    page.save(str(folder), trained, answers[:100], answers[100:150], name, alpha, limits)
     return (folder / page.PAGE).as_uri()
 
 
@@ -77,8 +77,13 @@ def trained(few_images) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def url(trained, few_images, tmp_path_factory) -> str:
-    return write(tmp_path_factory.mktemp("page"), trained, few_images)
+def limits(trained, few_images) -> doubt.Doubt:
+    return doubt.fit(trained.network, trained.parameters, *few_images)
+
+
+@pytest.fixture(scope="module")
+def url(trained, limits, few_images, tmp_path_factory) -> str:
+    return write(tmp_path_factory.mktemp("page"), trained, few_images, limits=limits)
 
 
 # --- without a browser -----------------------------------------------------------------------
@@ -151,7 +156,7 @@ def test_what_is_no_history_is_told_in_one_line(tmp_path, text):
 
 def test_the_parts_are_small():
     lines = {part.name: len(part.read_text().splitlines()) for part in PARTS.iterdir()}
-    assert sum(lines.values()) <= 1180
+    assert sum(lines.values()) <= 1210
     assert lines["mathematics.js"] <= 150
 
 
@@ -590,22 +595,31 @@ def test_an_example_is_drawn_already_and_the_first_stroke_replaces_it(visit, url
 
 
 @in_browsers
-def test_the_page_is_unsure_for_the_reasons_of_predict(visit, url, trained, few_images, tmp_path):
-    tab = visit(url)
-    X = (few_images[0][:100] / 255).astype("float32")
+def test_the_page_is_unsure_for_the_reasons_of_predict(
+    visit, trained, limits, few_images, tmp_path
+):
+    strange = np.random.default_rng(1).integers(0, 256, (50, 784), np.uint8)
+    images = np.concatenate([few_images[0][:100], strange]), few_images[1][:150]
+    tab = visit(write(tmp_path, trained, images, limits=limits))
+    X = (images[0] / 255).astype("float32")
+    Y = predict.predict(trained, X)
+    script = """() => network.images.map(({ x }) => {
+        const Y = network.forward(network.layers, network.trained, x).at(-1);
+        return network.distance(network.limits, x, Y.indexOf(Math.max(...Y)));
+    })"""
+    D = doubt.distances(limits, X, Y.argmax(axis=1))
+    np.testing.assert_allclose(tab.evaluate(script), D, rtol=1e-5)
     said = set()
-    for k, Y in enumerate(predict.predict(trained, X)):
-        second, first = np.sort(Y)[-2:]
-        reason = "the runner-up is close" if second > labels.CLOSE * first else ""
-        if first < labels.LEAST_OUTPUT:
-            reason = f"no output reaches {labels.LEAST_OUTPUT}"
-        if reason in said:
+    for k in range(len(X)):
+        reason = doubt.reason(limits, X[k : k + 1], Y[k], trained.names())
+        kind = reason.rstrip("0123456789")
+        if kind in said:
             continue
-        said.add(reason)
+        said.add(kind)
         tab.click(f"#gallery button >> nth={k}")
         assert tab.locator("#unsure").is_visible() == bool(reason)
         assert not reason or tab.text_content("#unsure") == f"Unsure: {reason}."
-    assert len(said) == 3
+    assert len(said) == 4
 
 
 DOUBTFUL = {

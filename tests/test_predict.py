@@ -18,7 +18,7 @@ import predict
 import train
 from network.sequential import initial_parameters, read
 from pictures import figures
-from results import labels
+from results import doubt, labels
 from results.answers import Answer, first_answers, largest_errors
 from results.model_files import Trained
 from results.scores import metrics, metrics_table, never_answered
@@ -283,14 +283,15 @@ def test_a_user_trains_then_scores_then_asks_for_the_digit_in_an_image(small_mni
     said = typed("predict.py")
     assert any(re.match(r"accuracy .*: 0\.\d{4}$", line) for line in said)
     model = {"parameters.npz", "history.csv", "settings.json", "checkpoint.npz", "metrics.json"}
-    assert set(os.listdir(tmp_path / "model")) == model
+    assert set(os.listdir(tmp_path / "model")) == model | {"doubt.npz"}
     drawn = {"cost.png", "accuracy.png", "hidden_units.png", "confusion_matrix.png"}
     drawn |= {"predictions.png", "mistakes.png", "network.html"}
     assert set(os.listdir(tmp_path / "plots")) == drawn
     files = draw_test_images(small_mnist, tmp_path, 2)
     (tmp_path / "pyspark.py").write_text("raise ImportError('an image must not ask for Spark')")
     nowhere = {"PYTHONPATH": str(tmp_path), "JAVA_HOME": "/nowhere", "PATH": "", "COLUMNS": "400"}
-    rows = typed("predict.py", *files, **nowhere)
+    known, *rows = typed("predict.py", *files, **nowhere)
+    assert known == "this network knows only the digits 0 and 1"
     assert [row.split("  ")[0] for row in rows[1:] if "unsure" not in row] == files
 
 
@@ -298,8 +299,8 @@ UNSURE = {
     # sigmoid: the outputs are independent of each other; softmax: they add up to 1
     (0.97, 0.02, 0.1): None,
     (0.7, 0.3, 0.0): None,
-    (0.49, 0.01, 0.02): "no output reaches 0.5",
-    (0.4, 0.35, 0.25): "no output reaches 0.5",
+    (0.49, 0.01, 0.02): "the output is low",
+    (0.4, 0.35, 0.25): "the output is low",
     (0.95, 0.02, 0.9): "the runner-up is close",
     (0.55, 0.44, 0.01): "the runner-up is close",
 }
@@ -312,6 +313,7 @@ def test_outputs_decide_what_is_unsure(
     Y = np.zeros((1, 10))
     Y[0, [7, 1, 3]] = outputs
     monkeypatch.setattr(labels, "outputs_of", lambda *_: Y)
+    monkeypatch.setattr(doubt, "load", lambda *_: doubt.fixed(10))
     file = draw_test_images(medium_mnist, tmp_path, 1)[0]
     assert predict.main([file, "--model-dir", model, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -139,6 +139,7 @@ def test_train_resume_and_predict_at_s3a(s3, submit, spark, small_mnist, tmp_pat
     assert content(client, "model/parameters.npz") == reference
     submit("predict.py", "--data", WHOLE, *places("model"))
     expected = {"checkpoint.npz", "history.csv", "metrics.json", "parameters.npz", "settings.json"}
+    expected |= {"doubt.npz"}
     assert expected | {"plots/cost.png", "plots/confusion_matrix.png"} <= names(client, "model")
     assert not [name for name in names(client, "model") if "tmp" in name]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 from pyspark import RDD
 
 import data_loader
@@ -44,7 +45,26 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
     return _drawn(split, share, seed, False), _drawn(split, share, seed, True)
 
 
+def sample_of(split: Split, most: int, seed: int) -> Block:
+    """About `most` images and their labels, drawn once by the seed; all if there are fewer.
+
+    The same draw decides on validation images, so these come first where there are any.
+    """
+    blocks = _blocks_drawn(split, most / split.size, seed, True).collect()
+    images, labels = zip(*blocks, strict=True)
+    return np.concatenate(images), np.concatenate(labels)
+
+
 def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
+    blocks = _blocks_drawn(split, share, seed, held_out)
+    size = blocks.map(lambda block: len(block[1])).sum()
+    if size == 0:
+        images = counted(split.size, "image")
+        raise UserError(f"--validation {share:g} of {images} leaves training or validation empty")
+    return split._replace(blocks=blocks, size=size)
+
+
+def _blocks_drawn(split: Split, share: float, seed: int, held_out: bool) -> RDD:
     def choose(partition: int, blocks: Iterable[Block]) -> Iterator[Block]:
         for number, (images, labels) in enumerate(blocks):
             # Epoch numbers start at 1, so no epoch uses this key.
@@ -53,12 +73,7 @@ def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
                 chosen = ~chosen
             yield images[chosen], labels[chosen]
 
-    blocks = split.blocks.mapPartitionsWithIndex(choose)
-    size = blocks.map(lambda block: len(block[1])).sum()
-    if size == 0:
-        images = counted(split.size, "image")
-        raise UserError(f"--validation {share:g} of {images} leaves training or validation empty")
-    return split._replace(blocks=blocks, size=size)
+    return split.blocks.mapPartitionsWithIndex(choose)
 
 
 def with_validation(

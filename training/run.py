@@ -16,10 +16,11 @@ from pyspark import SparkContext
 import data_loader
 from data_loader import Split
 from images import sources
+from images.blocks import Block
 from network.layers import Arrays
 from network.sequential import initial_parameters
 from pictures import figures
-from results import checkpoints, claim, model_files
+from results import checkpoints, claim, doubt, model_files
 from results.answers import first_pairs
 from results.checkpoints import Progress, Saver
 from results.model_files import Trained, words_for
@@ -28,13 +29,18 @@ from runtime.command_line import counted, say
 from runtime.java import ctrl_c_waits
 from runtime.spark import spark_context
 from training import verdict
+from training.data import sample_of
 from training.progress import is_finished
 from training.recipes import IN_PARTITION
 from training.settings import Settings, complete, network_of, saved_settings
 
 
 class Run(NamedTuple):
-    """A run that is ready to train. x (1, 784): the first image, for the figure of the filters."""
+    """A run that is ready to train.
+
+    x (1, 784): the first image, for the figure of the filters. sample: images and labels that set
+    the limits of doubt.
+    """
 
     spark: SparkContext
     split: Split
@@ -42,6 +48,7 @@ class Run(NamedTuple):
     start: Progress
     saver: Saver
     x: np.ndarray
+    sample: Block
 
 
 @contextmanager
@@ -85,9 +92,10 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
         initial = initial_of(settings)
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)
-        # Read it now: Ctrl-C may stop Spark together with the training.
+        # Read these now: Ctrl-C may stop Spark together with the training.
         ((x, _),) = first_pairs(data_loader.image_label_pairs(split, settings.dtype), 1)
-        yield Run(spark, split, settings, start, saver, x)
+        sample = sample_of(split, doubt.SAMPLE, settings.seed)
+        yield Run(spark, split, settings, start, saver, x, sample)
 
 
 def save(run: Run, trained: Trained) -> bool:
@@ -100,7 +108,8 @@ def save(run: Run, trained: Trained) -> bool:
         print("stopped in the first epoch: nothing to save", file=sys.stderr)
         return False
     with ctrl_c_waits():
-        run.saver.run_ended(trained)
+        limits = doubt.fit(trained.network, trained.parameters, *run.sample)
+        run.saver.run_ended(trained, limits)
     say(f"saved {settings.model_dir}; drawing figures")
     title = figures.title_of(run.split.name, trained.names(), settings.strategy, settings.network)
     figures.draw_training(settings.plots_dir, trained, initial_of(settings), run.x, title)

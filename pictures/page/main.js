@@ -2,6 +2,7 @@
 
 import { chainOn } from "./chain.js";
 import { doubtAbout, drawStrokes, exampleOf, PAD, seenByNetwork } from "./digit.js";
+import { distance } from "./doubt.js";
 import { addImage, emptySums, forward } from "./mathematics.js";
 import { arrow, cellsOf, clamp, curve, make, picture } from "./pictures.js";
 import { pointerOn, readPalette, say, strips, thumb } from "./pictures.js";
@@ -9,10 +10,12 @@ import { reduceOn } from "./reduce.js";
 
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
-const { layers, digits, unsure } = data;
+const { layers, digits } = data;
 const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 const pixels = (levels) => Float64Array.from(levels, (level) => level / 255);
 const numbers = (text) => Float64Array.from(new Float32Array(bytes(text).buffer));
+const limits = { ...data.limits };
+for (const name of ["axes", "means", "whitenings"]) limits[name] = numbers(limits[name]);
 const images = data.images.map((one) => ({ ...one, x: pixels(bytes(one.pixels)) }));
 const trained = Object.fromEntries(
   Object.entries(data.parameters).map(([name, text]) => [name, numbers(text)]),
@@ -32,8 +35,10 @@ const showReduce = reduceOn($, data, trained, images.slice(0, data.first), (move
 // What makes an answer unsure, in the words of predict.py; "" if nothing does.
 function doubt(first, second) {
   if (image.doubt) return image.doubt;
-  if (Y[first] < unsure.least_output) return `no output reaches ${unsure.least_output}`;
-  return Y[second] > unsure.close * Y[first] ? "the runner-up is close" : "";
+  if (Y[first] < limits.least_output) return "the output is low";
+  if (Y[second] > limits.close * Y[first]) return "the runner-up is close";
+  const isFar = distance(limits, image.x, first) > limits.distance;
+  return isFar ? `unlike training images of ${digits[first]}` : "";
 }
 function show(again = false) {
   Y = showChain(theta, image);
@@ -181,4 +186,5 @@ if (example) [strokes, image] = [example, imageOf(example, answerTo(imageOf(exam
 paintAll();
 // For the console of the browser, and for tests: the network, to go on playing with.
 const now = () => ({ theta, image });
-globalThis.network = { layers, digits, images, trained, forward, addImage, emptySums, now };
+const also = { distance, limits };
+globalThis.network = { layers, digits, images, trained, forward, addImage, emptySums, now, ...also };

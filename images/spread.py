@@ -7,13 +7,15 @@ one three times, with the same result.
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pyspark import RDD, StorageLevel
+from pyspark import RDD, SparkContext, StorageLevel
 
 from images.blocks import BLOCK_ROWS, Block, select_digits
+from runtime import storage
 from runtime.command_line import UserError, counted, say
 
 # Images (m, 784), labels (m,), and how many of the images had another size than 28x28.
@@ -86,6 +88,47 @@ def decode(files: Iterable[tuple[str, bytes, int]]) -> Iterator[Rows]:
         images, scaled = zip(*(decoded(content, name) for name, content, _ in batch), strict=True)
         labels = np.array([label for _, _, label in batch], np.uint8)
         yield np.stack(images), labels, sum(scaled)
+
+
+def read_files(
+    spark: SparkContext,
+    folder: str,
+    names: Sequence[str],
+    glob: str,
+    partitions: int,
+    partition_of: Callable[[int], int],
+) -> RDD:
+    """(position, place, content) of the files in a folder, in order, read by the executors.
+
+    names: of the files; one may lie in a subfolder. glob: matches all of them. partition_of: the
+    partition of a file, by its position in `names`.
+    """
+    shipped = spark.broadcast(names)
+    if storage.is_uri(folder):
+        # Spark reads all that matches, in an order of its own.
+        positions = spark.broadcast({name: position for position, name in enumerate(names)})
+        depth = 1 + glob.count("/")
+
+        def numbered(file: tuple[str, bytes]) -> Iterator[tuple[int, bytes]]:
+            uri, content = file
+            position = positions.value.get("/".join(uri.split("/")[-depth:]))
+            if position is not None:
+                yield position, content
+
+        read = spark.binaryFiles(storage.pattern(folder, glob)).flatMap(numbered)
+        ordered = read.repartitionAndSortWithinPartitions(partitions, partition_of)
+        return ordered.map(
+            lambda file: (file[0], storage.join(folder, shipped.value[file[0]]), file[1])
+        )
+    absolute = os.path.abspath(folder)
+
+    def read_own(partition: int) -> Iterator[tuple[int, str, bytes]]:
+        for position, name in enumerate(shipped.value):
+            if partition_of(position) == partition:
+                content = storage.read(os.path.join(absolute, name))
+                yield position, os.path.join(folder, name), content
+
+    return spark.parallelize(range(partitions), partitions).flatMap(read_own)
 
 
 def batches(rows: Iterable) -> Iterator[list]:

@@ -81,6 +81,9 @@ NOISE = re.compile(
     r"Error occurred during initialization|Could not create the Java Virtual Machine|"
     r"A fatal exception has occurred|^Picked up|^WARNING|\bWARN\b|\bINFO\b|^Using Spark's default"
 )
+BEHIND_TRACEBACK = re.compile(
+    r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)"
+)
 
 
 def of_failure(text: str, master: str = "") -> str | None:
@@ -126,8 +129,7 @@ def traceback_in(text: str) -> str | None:
     start = text.find("Traceback (most recent call last)")
     if start < 0:
         return None
-    own = re.split(r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)", text[start:])[0]
-    return own.strip()
+    return BEHIND_TRACEBACK.split(text[start:])[0].strip()
 
 
 def first_error(log: str) -> str | None:

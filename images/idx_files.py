@@ -16,7 +16,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from images.blocks import SIDE, Block
+from images.blocks import SIDE
 from images.files import kind_of
 from runtime.command_line import UserError
 
@@ -36,6 +36,7 @@ class Kind(NamedTuple):
 
 IMAGES, LABELS = Kind(2051, "images", (SIDE, SIDE)), Kind(2049, "labels", ())
 Source = bytes | BinaryIO  # what a file holds, or the open file
+File = tuple[str, Source]  # with its name
 
 
 def read_images(source: Source, name: str) -> np.ndarray:
@@ -53,23 +54,26 @@ def read_labels(source: Source, name: str) -> np.ndarray:
     return labels
 
 
-def stream_pair(
-    images_file: tuple[str, Source], labels_file: tuple[str, Source], rows: int | None = None
-) -> Iterator[Block]:
-    """The images and labels of two files, each (name, source), that belong together, in pieces.
-
-    Raises UserError, with a name, as `stream` does, or if their counts differ.
-    """
-    counts, pieces = [], []
+def check_pair(images_file: File, labels_file: File) -> None:
+    """Raise UserError, with a name, if two headers do not promise as many images as labels."""
+    counts = []
     for (name, source), kind in zip((images_file, labels_file), (IMAGES, LABELS), strict=True):
         with _damage_told(name):
             counts.append(_open(source, name, kind)[1])
-        pieces.append(stream(source, name, kind, rows))
     if counts[0] != counts[1]:
         raise UserError(
             f"{images_file[0]}: {counts[0]} images but {counts[1]} labels in {labels_file[0]}; "
             "the two files do not belong together"
         )
+
+
+def stream_pair(
+    images_file: File, labels_file: File, rows: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The images and labels of two files that belong together, as `stream` gives them."""
+    check_pair(images_file, labels_file)
+    (images_name, images), (labels_name, labels) = images_file, labels_file
+    pieces = stream(images, images_name, IMAGES, rows), stream(labels, labels_name, LABELS, rows)
     yield from zip(*pieces, strict=True)
 
 

@@ -67,9 +67,10 @@ def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str
 
 def _whole(part: str, images_place: str, labels_place: str) -> Whole:
     def count(_) -> np.ndarray:
-        with files.opened(labels_place) as file:
-            labels = idx_files.read_labels(file, labels_place)
-        return np.bincount(labels, minlength=256)[np.newaxis]
+        with files.opened(images_place) as images, files.opened(labels_place) as labels:
+            idx_files.check_pair((images_place, images), (labels_place, labels))
+            values = idx_files.read_labels(labels, labels_place)
+        return np.bincount(values, minlength=256)[np.newaxis]
 
     def stream(rows: int | None = STREAMED) -> Iterator[Block]:
         with files.opened(images_place) as images, files.opened(labels_place) as labels:

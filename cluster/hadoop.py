@@ -109,9 +109,8 @@ class Hadoop:
 def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
     """HDFS and YARN with two node managers, for the length of a `with` block.
 
-    Logs and files go into `folder`.
-
-    Raises UserError if Java or Maven is missing, or if a server does not start.
+    Logs and files go into `folder`. Raises UserError if Java or Maven is missing, or if a server
+    does not start.
     """
     java.find()
     fetch_jars()
@@ -126,7 +125,7 @@ def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
 
 
 def _kind(name: str) -> str:
-    """Of which kind a server is: node-manager-1 is a node-manager."""
+    """The kind of a server: node-manager-1 is a node-manager."""
     return name.rstrip("-0123456789")
 
 
@@ -184,10 +183,7 @@ def hadoop_version() -> str:
 
 
 def fetch_jars() -> Path:
-    """The folder of the jars that pom.xml names; Maven fetches them if it does not exist yet.
-
-    Raises UserError if there is no Maven, or if it cannot fetch them.
-    """
+    """The folder of the jars that pom.xml names; Maven fetches them, once. Raises UserError."""
     version = hadoop_version()
     jars = KEPT / version
     if jars.is_dir():

@@ -74,10 +74,7 @@ def interrupted(number: int, frame) -> None:
 
 
 def show(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Print a command, run it in a folder and print what it says; its log goes into the folder.
-
-    Raises UserError if it fails.
-    """
+    """Print a command and what it says in a folder, where its log goes too. Raises UserError."""
     print(f"\n{folder}$ {shlex.join(command)}", flush=True)
     script = next(Path(word).name for word in command if word.endswith(".py"))
     with open(folder / f"{script}.log", "ab") as log:

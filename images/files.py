@@ -38,9 +38,9 @@ KINDS = (
 
 
 def kind_of(head: bytes, inside: str = "") -> str:
-    """What a file is, from its first bytes (a few hundred); `inside` is what these were found in.
+    """What a file with these first bytes is, such as "a zip archive; unpack it".
 
-    For the middle of a sentence: "a zip archive; unpack it".
+    inside: more words, on what the bytes were found in.
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for beginning, kind, advice in KINDS:
@@ -60,12 +60,9 @@ def kind_of(head: bytes, inside: str = "") -> str:
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """The shape of the array in a .npy file, whether it lies by columns, and its type.
 
-    The numbers follow in the file. Raises ValueError.
+    The numbers follow in the file. Raises ValueError, or KeyError for a version that is not known.
     """
-    version = np.lib.format.read_magic(file)
-    if version not in NPY_HEADERS:
-        raise ValueError(f"version {version} of the .npy format")
-    return NPY_HEADERS[version](file)
+    return NPY_HEADERS[np.lib.format.read_magic(file)](file)
 
 
 def opened(place: str) -> BinaryIO:

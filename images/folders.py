@@ -56,15 +56,12 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
 def read(
     spark: SparkContext,
     place: str,
-    every: Sequence[tuple[str, int]],
+    every: Sequence[tuple[str, int]],  # (subfolder/name, label) of the files
     digits: Sequence[int],
     partitions: int,
     transposed: bool,
 ) -> tuple[RDD, dict[str, str]]:
-    """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError.
-
-    every: the files, each (subfolder/name, label).
-    """
+    """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError."""
     chosen = [one for one in every if one[1] in set(digits)]
     size, labels = len(chosen), spark.broadcast([label for _, label in chosen])
     images = read_files(
@@ -80,10 +77,7 @@ def read(
 
 
 def _classes_in(folder: str) -> tuple[str, Classes]:
-    """The subfolders with images, and the folder that they are in.
-
-    It may be the only subfolder, as in trainingSet/trainingSet/0.
-    """
+    """The folder of the subfolders with images, as in trainingSet/trainingSet/0, and these."""
     names = [name for name in storage.names(folder) if not name.startswith((".", "_"))]
     classes = {}
     for name in names:

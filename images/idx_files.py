@@ -40,10 +40,7 @@ File = tuple[str, Source]  # with its name
 
 
 def read_images(source: Source, name: str) -> np.ndarray:
-    """The images of an IDX file, gzipped or not: uint8 (n, 784).
-
-    Raises UserError, with `name` in it, for anything but whole 28x28 images.
-    """
+    """The images of an IDX file, gzipped or not: uint8 (n, 784). Raises UserError, with `name`."""
     (images,) = stream(source, name, IMAGES)
     return images
 

@@ -94,7 +94,15 @@ def read(
 
     def read_partition(own: Iterable[File]) -> Iterator[tuple[Receipt, Block | None]]:
         for shard, both in itertools.groupby(own, key=lambda file: file[0] // 2):
-            yield from _read_shard(shard, [file[1:] for file in both], digits, transposed)
+            images_file, labels_file = (file[1:] for file in both)
+            try:
+                ((images, labels),) = idx_files.stream_pair(images_file, labels_file)
+            except UserError as error:
+                yield Receipt((shard,), ("", ""), error=str(error)), None
+                continue
+            receipt = Receipt((shard,), (idx_files.sha256(images), idx_files.sha256(labels)))
+            for block in split_into_blocks(*select_digits(images, labels, digits, transposed)):
+                yield receipt, block
 
     count = len(shards)
     files = read_files(
@@ -149,17 +157,3 @@ def _write_shard(folder: str, names: Pair, shard: int, block: Block) -> None:
 def _stems(names: Pair, shard: int) -> Pair:
     """The names of a shard's images and labels, without .gz."""
     return f"{names[0]}-{shard:05}", f"{names[1]}-{shard:05}"
-
-
-def _read_shard(
-    shard: int, pair: Sequence[tuple[str, bytes]], digits: Sequence[int], transposed: bool
-) -> Iterator[tuple[Receipt, Block | None]]:
-    """The blocks of a shard, each with its receipt; of a broken one a receipt without a block."""
-    try:
-        ((images, labels),) = idx_files.stream_pair(pair[0], pair[1])
-    except UserError as error:
-        yield Receipt((shard,), ("", ""), error=str(error)), None
-        return
-    receipt = Receipt((shard,), (idx_files.sha256(images), idx_files.sha256(labels)))
-    for block in split_into_blocks(*select_digits(images, labels, digits, transposed)):
-        yield receipt, block

@@ -32,10 +32,7 @@ class Receipt(NamedTuple):
 
 
 def keep(read: RDD) -> tuple[RDD, list[Receipt]]:
-    """The blocks of an RDD of (receipt, block or None), kept by Spark, and the receipts in order.
-
-    Raises UserError with the first error that a receipt holds.
-    """
+    """The blocks of (receipt, block or None), kept by Spark, and the receipts. Raises UserError."""
     kept = read.persist(StorageLevel.MEMORY_AND_DISK)
     receipts = sorted(set(kept.keys().collect()))
     raise_first([receipt.error for receipt in receipts if receipt.error])
@@ -60,10 +57,10 @@ def read_rows(
         number = 0
         try:
             for number, (images, labels, scaled) in enumerate(parse(own), 1):
-                chosen = np.isin(labels, digits)
-                sum_of_hashes = _sum_of_hashes(images[chosen], labels[chosen])
+                chosen = np.column_stack([labels, images])[np.isin(labels, digits)]
+                total = sum(int.from_bytes(hashlib.sha256(row).digest()) for row in chosen)
                 block = select_digits(images, labels, digits, transposed)
-                yield Receipt((partition, number), (sum_of_hashes,), scaled), block
+                yield Receipt((partition, number), (f"{total:x}",), scaled), block
         except UserError as error:
             yield Receipt((partition, number + 1), ("0",), error=str(error)), None
         if number == 0:
@@ -143,11 +140,6 @@ def raise_first(errors: Sequence[str]) -> None:
     if errors:
         more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
         raise UserError(errors[0] + more)
-
-
-def _sum_of_hashes(images: np.ndarray, labels: np.ndarray) -> str:
-    rows = np.column_stack([labels, images])
-    return f"{sum(int.from_bytes(hashlib.sha256(row).digest(), 'big') for row in rows):x}"
 
 
 def _block(read: tuple[Receipt, Block | None]) -> Block:

@@ -89,10 +89,7 @@ def size(place: str) -> int:
 
 
 def read(place: str, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a file, `most` at most.
-
-    Raises UserError if it is missing, larger, no regular file, or cannot be read.
-    """
+    """The bytes of a regular file of `most` bytes at most. Raises UserError."""
     if not is_uri(place):
         with open_regular(place) as file:
             _check_size(place, os.fstat(file.fileno()).st_size, most)
@@ -108,12 +105,9 @@ def read(place: str, most: int = MOST_BYTES) -> bytes:
 
 
 def open_regular(place: str) -> BinaryIO:
-    """A local file, open for reading. Raises UserError for a pipe, a device or a folder.
-
-    Reading a pipe could wait for ever, and reading a device has no end.
-    """
+    """A local file, open for reading. Raises UserError for a pipe, a device or a folder."""
     with _told_plainly("cannot read", place):
-        # Without O_NONBLOCK, to open a pipe waits for its writer.
+        # Without O_NONBLOCK, to open a pipe waits for its writer; to read a device has no end.
         descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):

@@ -118,11 +118,7 @@ def _drawn(few: Mapping[int, np.ndarray], names: Mapping[int, str]) -> bytes:
     """A PNG of the images, one row a label with its name."""
     step = SIDE * ZOOM + GAP
     font = ImageFont.load_default()
-    # Pillow's own font may lack letters: these become "?".
-    texts = {
-        label: f"{label} {names.get(label, '')}".encode("latin-1", "replace").decode("latin-1")
-        for label in sorted(few)
-    }
+    texts = {label: f"{label} {names.get(label, '')}" for label in sorted(few)}
     margin = 2 * GAP + round(max(map(font.getlength, texts.values())))
     sheet = Image.new("L", (margin + OF_EACH * step, GAP + len(few) * step), 255)
     pen = ImageDraw.Draw(sheet)

@@ -77,10 +77,8 @@ def read_rows(
 
 def decode(files: Iterable[tuple[str, bytes, int]]) -> Iterator[Rows]:
     """The images of image files, each (name, content, label). Raises UserError, with a name."""
-    try:
-        from images.decode import decoded  # here, because an executor may lack Pillow
-    except ImportError as error:
-        raise UserError(f"the executors cannot decode images ({error}); install Pillow") from None
+    from images.decode import decoded  # here, because an executor may lack Pillow
+
     for batch in batches(files):
         images, scaled = zip(*(decoded(content, name) for name, content, _ in batch), strict=True)
         labels = np.array([label for _, _, label in batch], np.uint8)

@@ -171,9 +171,8 @@ def _free_ports(count: int) -> list[int]:
 
 def _java_home() -> str:
     """The folder of the Java that Spark starts too; node managers want to be told."""
-    found = shutil.which("java")
-    assert found is not None, "java.find has found one"
-    return os.environ.get("JAVA_HOME") or str(Path(found).resolve().parent.parent)
+    program = shutil.which("java") or ""  # java.find has found one, here or in JAVA_HOME
+    return os.environ.get("JAVA_HOME") or str(Path(program).resolve().parent.parent)
 
 
 def hadoop_version() -> str:

@@ -9,6 +9,7 @@ import numpy as np
 from runtime import storage
 from runtime.command_line import UserError
 
+HEAD = 512  # bytes of a file that say what it is
 MOST_AT_A_URI = 2**31 - 1  # bytes: Java hands over the content of a file in one array
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -77,8 +78,7 @@ def kind_at(place: str) -> str:
     if not storage.is_file(place):
         return "a folder"
     try:
-        with opened(place) as file:
-            return kind_of(file.read(512))
+        return kind_of(storage.read_start(place, HEAD))
     except UserError:
         return "not a file that can be read"
 

@@ -51,7 +51,7 @@ def read_array(place: str, name: str) -> np.ndarray:
     with files.opened(place) as file:
         if file.read(4) != b"PK\3\4":
             file.seek(0)
-            kind = files.kind_of(file.read(512))
+            kind = files.kind_of(file.read(files.HEAD))
             raise UserError(f"{place}: it should be an .npz file, but is {kind}")
         try:
             with zipfile.ZipFile(file) as archive:

@@ -100,8 +100,7 @@ def read(
 
 def _table(place: str) -> DataFrame:
     """The bytes of the images, and the labels, of a file. Raises UserError."""
-    with files.opened(place) as file:
-        kind = files.kind_of(file.read(512))
+    kind = files.kind_of(storage.read_start(place, files.HEAD))
     if kind != "a Parquet file":
         raise UserError(f"{place}: it should be a Parquet file, but is {kind}")
     table = SparkSession.builder.getOrCreate().read.parquet(storage.for_spark(place))

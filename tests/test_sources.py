@@ -265,6 +265,15 @@ def test_folders_of_images_are_read_by_the_executors(spark, parts, tmp_path, sta
     assert_holds(spark, f"{start}{folder}", parts, ordered=False)
 
 
+def test_folders_of_images_have_the_same_partitions_at_a_path_and_at_a_uri(spark, parts, tmp_path):
+    write_folders(parts, tmp_path)
+    places = str(tmp_path), tmp_path.as_uri()
+    loaded = [data_loader.load(spark, place, "train", TEN, 3) for place in places]  # 100 images
+    at_path, at_uri = (split.blocks.collect() for split in loaded)
+    for one, other in zip(at_path, at_uri, strict=True):
+        assert_same(one, other)
+
+
 @pytest.mark.long  # the first table takes Spark ten seconds
 @pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
 def test_parquet_files_are_read_by_the_executors_in_order(spark, parts, parquet, start):

@@ -16,14 +16,13 @@ fainter than the ink. The result states a doubt where the ink does not look like
 import os
 import warnings
 from collections.abc import Callable
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from scipy import ndimage
 
 from images.decode import FORMATS
-from runtime import storage
 from runtime.command_line import UserError
 
 SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit just fits
@@ -100,29 +99,34 @@ def read_colours(path: str | os.PathLike) -> np.ndarray:
 
     At most WORKING_SIDE high and wide. Raises UserError where there is no image to read.
     """
-    with storage.open_regular(os.fspath(path)) as file:
-        try:
-            image = upright(file, path)
-        except UserError:
-            raise
-        except Exception:  # a decoder may raise anything at a broken file
-            file.seek(0)
+    if not os.path.exists(path):
+        raise UserError(f"{path}: there is no such file")
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: a folder, a pipe or a device; name an image file")
+    try:
+        image = upright(path)
+    except UserError:
+        raise
+    except PermissionError:
+        raise UserError(f"{path}: no permission to read it") from None
+    except Exception:  # a decoder may raise anything at a broken file
+        with open(path, "rb") as file:
             if file.read(12)[4:] in PHONE_FORMATS:
                 raise UserError(f"{path}: HEIC or AVIF; convert it to JPEG") from None
-            kinds = ", ".join(FORMATS)
-            raise UserError(f"{path}: damaged, or no image of a known kind ({kinds})") from None
+        kinds = ", ".join(FORMATS)
+        raise UserError(f"{path}: damaged, or no image of a known kind ({kinds})") from None
     image.thumbnail((WORKING_SIDE, WORKING_SIDE), SMOOTHLY)
     return on_plain_ground(np.asarray(image, np.float64))
 
 
-def upright(opened: BinaryIO, path: str | os.PathLike) -> Image.Image:
+def upright(path: str | os.PathLike) -> Image.Image:
     """An image file in red, green, blue and opacity, turned as its camera says.
 
     Raises UserError where it is too large; otherwise whatever the decoder raises.
     """
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # it knows nothing of draft()
     try:
-        with warnings.catch_warnings(), Image.open(opened, formats=FORMATS) as file:
+        with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as file:
             warnings.simplefilter("ignore")  # harmless flaws of a file
             file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
             if file.width * file.height > MOST_PIXELS or max(file.size) > LONGEST_SIDE:

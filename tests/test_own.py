@@ -441,7 +441,7 @@ def noisy_blank_photo(path: Path) -> None:
 
 
 UNREADABLE = {
-    "missing": (lambda path: None, "No such file"),
+    "missing": (lambda path: None, "no such file"),
     "folder": (Path.mkdir, "folder"),
     "empty file": (Path.touch, "no image"),
     "text": (lambda path: path.write_text("seven\n"), "no image"),

@@ -65,9 +65,8 @@ def load(
     transpose: whether to set images upright that lie on their side; if None, EMNIST's are. Raises
     UserError if a file is missing or broken, or if a digit does not occur.
     """
-    found = sources.find(place, part)
+    found = sources.find(place, part).turned(transpose)
     names = classes.names_for(digits, found.names, place)
-    transposed = found.transposed if transpose is None else transpose
     in_units = found.count(spark)
     counts = in_units.sum(axis=0)
     check_counts(counts, digits, f"the {part} set of {place}")
@@ -80,10 +79,11 @@ def load(
         raise UserError(f"--partitions {partitions}: the {part} set has only {most} {unit}")
     partitions = partitions or min(most, default_partitions(size, *in_partition))
     if isinstance(found, Spread):
-        blocks, sha256 = found.blocks(spark, digits, partitions, transposed)
+        blocks, sha256 = found.blocks(spark, digits, partitions, found.transposed)
     else:
         images, labels, sha256 = read_part(place, part, digits)
-        blocks = distribute(spark, *select_digits(images, labels, digits, transposed), partitions)
+        chosen = select_digits(images, labels, digits, found.transposed)
+        blocks = distribute(spark, *chosen, partitions)
     name = sources.name_of(place, sha256)
     return Split(blocks, size, tuple(digits), name, place, sha256, names, of_digits)
 
@@ -172,13 +172,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.ExitStack() as running:
         uris = storage.is_uri(source) or storage.is_uri(target)
         spark = running.enter_context(spark_context(options.command)) if uris else None
-        parts = commands.parts_of(source)
+        parts = commands.parts_of(source, options.transpose)
         if spark is None and any(isinstance(found, Spread) for found in parts.values()):
             spark = running.enter_context(spark_context(options.command))
         if options.command == "look":
-            say(commands.look(spark, parts, target, options.transpose))
+            say(commands.look(spark, parts, target))
         else:
-            say(commands.shard(spark, parts, target, options.shards, options.transpose))
+            say(commands.shard(spark, parts, target, options.shards))
     return 0
 
 

@@ -6,6 +6,7 @@ once, into .hadoop/ (pom.xml names it). Without Kerberos Hadoop believes whoever
 run this on a machine that others have accounts on.
 """
 
+import configparser
 import contextlib
 import importlib.metadata
 import os
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -35,27 +36,6 @@ SERVERS = {
     "resource-manager": ("yarn.server.resourcemanager.ResourceManager", "Transitioned to active"),
     "node-manager": ("yarn.server.nodemanager.NodeManager", "Registered with ResourceManager"),
 }
-# What is particular to a small machine that has Spark's jars already.
-PROPERTIES = f"""\
-spark.authenticate true
-spark.yarn.jars local:{SPARK_HOME}/jars/*
-spark.yarn.am.memory 512m
-spark.driver.memory 512m
-spark.executor.memory 512m
-# Two executors may take longer to start than the 30 s after which Spark begins with fewer.
-spark.scheduler.minRegisteredResourcesRatio 1
-spark.scheduler.maxRegisteredResourcesWaitingTime 180s
-# Spark's web pages, while YARN adds a filter to them, can fail a start in client mode.
-spark.ui.enabled false
-"""
-LOG_FORMAT = """\
-rootLogger.level = info
-rootLogger.appenderRef.console.ref = console
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %p %c{1}: %m%n%ex
-"""
 
 
 class Hadoop:
@@ -83,7 +63,7 @@ class Hadoop:
         logging = f"-Dlog4j2.configurationFile={self.folder}/log4j2.properties"
         words = ["-Xmx256m", logging, f"-Dserver={name}", f"org.apache.hadoop.{server}"]
         path = f"{self.folder}/bin:{os.environ['PATH']}"
-        variables = {"PATH": path, "JAVA_HOME": str(_java_home())}
+        variables = {"PATH": path, "JAVA_HOME": _java_home()}
         with open(self.folder / f"{name}.log", "wb") as output:
             # What containers write, and the sockets to their Python, are nobody else's.
             process = started(
@@ -129,9 +109,8 @@ class Hadoop:
 def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
     """HDFS and YARN with two node managers, for the length of a `with` block.
 
-    Logs and files go into `folder`.
-
-    Raises UserError if Java or Maven is missing, or if a server does not start.
+    Logs and files go into `folder`. Raises UserError if Java or Maven is missing, or if a server
+    does not start.
     """
     java.find()
     fetch_jars()
@@ -139,93 +118,46 @@ def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
     with contextlib.ExitStack() as running:
         hadoop = Hadoop(folder, running)
         name_node = f"org.apache.hadoop.{SERVERS['name-node'][0]}"
-        format_it = hadoop.java([name_node, "-format", "-nonInteractive"])
-        done = subprocess.run(format_it, capture_output=True, text=True)
-        if done.returncode:
-            raise UserError(f"HDFS could not be made: {done.stderr.strip()}")
+        _run(hadoop.java([name_node, "-format", "-nonInteractive"]), "HDFS could not be made;")
         hadoop.start("name-node", "resource-manager")
         hadoop.start("data-node", "node-manager-1", "node-manager-2")
         yield hadoop
 
 
 def _kind(name: str) -> str:
-    """Of which kind a server is: node-manager-1 is a node-manager."""
+    """The kind of a server: node-manager-1 is a node-manager."""
     return name.rstrip("-0123456789")
 
 
 def _configure(folder: Path) -> str:
-    """Write the servers' settings; returns the URI of the file system."""
+    """Write the servers' settings, which hadoop.ini holds; returns the URI of the file system."""
     # Clients have to know these before the servers start, so the system cannot choose them.
-    name_node, manager, scheduler, tracker, admin, pages = _free_ports(6)
-    uri = f"hdfs://127.0.0.1:{name_node}"
-    settings = {
-        "core-site": {"fs.defaultFS": uri, "hadoop.tmp.dir": f"{folder}/tmp"},
-        "hdfs-site": {
-            "dfs.replication": "1",
-            "dfs.namenode.name.dir": f"{folder}/name-node",
-            "dfs.datanode.data.dir": f"{folder}/data-node",
-            "dfs.namenode.http-address": "127.0.0.1:0",
-            "dfs.namenode.safemode.extension": "0",
-            "dfs.heartbeat.interval": "1",
-            "dfs.datanode.address": "127.0.0.1:0",
-            "dfs.datanode.http.address": "127.0.0.1:0",
-            "dfs.datanode.ipc.address": "127.0.0.1:0",
-            "dfs.datanode.hostname": "127.0.0.1",
-        },
-        "yarn-site": {
-            "yarn.resourcemanager.hostname": "127.0.0.1",
-            "yarn.resourcemanager.bind-host": "127.0.0.1",
-            "yarn.resourcemanager.address": f"127.0.0.1:{manager}",
-            "yarn.resourcemanager.scheduler.address": f"127.0.0.1:{scheduler}",
-            "yarn.resourcemanager.resource-tracker.address": f"127.0.0.1:{tracker}",
-            "yarn.resourcemanager.admin.address": f"127.0.0.1:{admin}",
-            "yarn.resourcemanager.webapp.address": f"127.0.0.1:{pages}",
-            # A machine that has not been heard of for so long is given up.
-            "yarn.nm.liveness-monitor.expiry-interval-ms": "20000",
-            "yarn.nodemanager.hostname": "127.0.0.1",
-            "yarn.nodemanager.bind-host": "127.0.0.1",
-            "yarn.nodemanager.address": "127.0.0.1:0",
-            "yarn.nodemanager.localizer.address": "127.0.0.1:0",
-            "yarn.nodemanager.webapp.address": "127.0.0.1:0",
-            "yarn.nodemanager.local-dirs": f"{folder}/${{server}}/local",
-            "yarn.nodemanager.log-dirs": f"{folder}/${{server}}/logs",
-            "yarn.nodemanager.resource.memory-mb": "2048",  # two containers
-            "yarn.nodemanager.vmem-check-enabled": "false",
-            "yarn.nodemanager.pmem-check-enabled": "false",
-            # A disk that is nearly full would make the machine unfit for any container.
-            "yarn.nodemanager.disk-health-checker.max-disk-utilization-per-disk-percentage": "100",
-            # What containers get of this environment: loopback, and how sums are computed.
-            "yarn.nodemanager.env-whitelist": "JAVA_HOME,PATH,SPARK_LOCAL_IP,OPENBLAS_CORETYPE",
-            "yarn.scheduler.minimum-allocation-mb": "128",
-            "yarn.scheduler.include-port-in-node-name": "true",  # all machines are this one
-        },
-        "capacity-scheduler": {
-            "yarn.scheduler.capacity.root.queues": "default",
-            "yarn.scheduler.capacity.root.default.capacity": "100",
-            "yarn.scheduler.capacity.maximum-am-resource-percent": "1",
-        },
-    }
-    for site, values in settings.items():
-        _write_site(folder / "conf" / f"{site}.xml", values)
-    (folder / "log4j2.properties").write_text(LOG_FORMAT)
-    (folder / "spark.properties").write_text(PROPERTIES)
+    names = "name_node", "manager", "scheduler", "tracker", "admin", "pages"
+    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    text = (PROJECT / "cluster" / "hadoop.ini").read_text()
+    settings = configparser.RawConfigParser(delimiters="=", comment_prefixes=";")
+    settings.optionxform = str  # type: ignore  # names keep their capital letters
+    settings.read_string(text.format(folder=folder, spark_home=SPARK_HOME, **ports))
+    (folder / "conf").mkdir()
+    for section in settings.sections():
+        pairs = settings.items(section)
+        if section in ("spark", "log4j2"):
+            lines = [f"{name} = {value}" for name, value in pairs]
+            (folder / f"{section}.properties").write_text("\n".join(lines))
+            continue
+        lines = [
+            f"<property><name>{name}</name><value>{escape(value)}</value></property>"
+            for name, value in pairs
+        ]
+        site = "\n".join(["<configuration>", *lines, "</configuration>"])
+        (folder / "conf" / f"{section}.xml").write_text(site)
     # Without `setsid` containers stay in the process group of their node manager: whoever stops
     # the group, be it this program that was killed, stops them too.
     no_setsid = folder / "bin" / "setsid"
     no_setsid.parent.mkdir()
     no_setsid.write_text("#!/bin/sh\nexit 1\n")
     no_setsid.chmod(0o755)
-    return uri
-
-
-def _write_site(place: Path, values: Mapping[str, str]) -> None:
-    """Write settings as Hadoop reads them."""
-    place.parent.mkdir(exist_ok=True)
-    lines = [
-        f"<property><name>{name}</name><value>{escape(value)}</value></property>"
-        for name, value in values.items()
-    ]
-    place.write_text("\n".join(["<configuration>", *lines, "</configuration>"]) + "\n")
+    return settings["core-site"]["fs.defaultFS"]
 
 
 def _free_ports(count: int) -> list[int]:
@@ -237,19 +169,10 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _java_home() -> Path:
+def _java_home() -> str:
     """The folder of the Java that Spark starts too; node managers want to be told."""
-    home = os.environ.get("JAVA_HOME")
-    if home:
-        return Path(home)
-    java = shutil.which("java")
-    said = subprocess.run(
-        [str(java), "-XshowSettings:properties", "-version"], capture_output=True, text=True
-    ).stderr
-    found = re.search(r"java\.home = (.+)", said)
-    if found is None:
-        raise UserError(f"{java} does not say where it lies; set JAVA_HOME to its folder")
-    return Path(found[1])
+    program = shutil.which("java") or ""  # java.find has found one, here or in JAVA_HOME
+    return os.environ.get("JAVA_HOME") or str(Path(program).resolve().parent.parent)
 
 
 def hadoop_version() -> str:
@@ -259,10 +182,7 @@ def hadoop_version() -> str:
 
 
 def fetch_jars() -> Path:
-    """The folder of the jars that pom.xml names; Maven fetches them if it does not exist yet.
-
-    Raises UserError if there is no Maven, or if it cannot fetch them.
-    """
+    """The folder of the jars that pom.xml names; Maven fetches them, once. Raises UserError."""
     version = hadoop_version()
     jars = KEPT / version
     if jars.is_dir():

@@ -6,14 +6,16 @@ all servers and containers are stopped by their process ids.
 """
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import data_loader
 from cluster.hadoop import Hadoop, hadoop_cluster
-from cluster.processes import PROJECT, data_from_anywhere, interrupted, show
+from cluster.processes import PROJECT, show
 from runtime.command_line import DATA_HELP, Parser, exit_status, whole_number
 
 DATA = "hdfs:///data/digits"
@@ -44,8 +46,10 @@ def said_in_container(hadoop: Hadoop) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Show it; returns 0."""
     options, words = arguments().parse_known_args(argv)
-    place = data_from_anywhere(options.data)
-    signal.signal(signal.SIGTERM, interrupted)
+    place = data_loader.find_data(options.data)
+    if place != "offline" and os.path.isdir(place):
+        place = os.path.abspath(place)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it stops the servers as Ctrl-C does
     folder = Path(tempfile.mkdtemp(prefix="hadoop-demo-"))
     with hadoop_cluster(folder) as hadoop:
         for name, process in hadoop.servers.items():

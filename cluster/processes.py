@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import pyspark
 
-import data_loader
-from runtime import storage
 from runtime.command_line import UserError
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -68,16 +66,8 @@ def started(
         process.communicate()
 
 
-def interrupted(number: int, frame) -> None:
-    """The handler of SIGTERM that ends a demonstration as Ctrl-C does: its servers are stopped."""
-    raise KeyboardInterrupt
-
-
 def show(command: Sequence[str], folder: Path, variables: Mapping[str, str] | None = None) -> None:
-    """Print a command, run it in a folder and print what it says; its log goes into the folder.
-
-    Raises UserError if it fails.
-    """
+    """Print a command and what it says in a folder, where its log goes too. Raises UserError."""
     print(f"\n{folder}$ {shlex.join(command)}", flush=True)
     script = next(Path(word).name for word in command if word.endswith(".py"))
     with open(folder / f"{script}.log", "ab") as log:
@@ -126,11 +116,3 @@ def submit_command(
     spark_submit = str(SPARK_HOME / "bin" / "spark-submit")
     shared = ["--properties-file", str(properties)] if properties else []
     return [spark_submit, "--master", url, *shared, *options, str(PROJECT / script), *words]
-
-
-def data_from_anywhere(data: str | None) -> str:
-    """The place that train.py would read, for a program that starts in another folder."""
-    place = data_loader.find_data(data)
-    if place == "offline" or storage.is_uri(place):
-        return place
-    return os.path.abspath(place)

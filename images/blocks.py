@@ -60,9 +60,6 @@ def select_digits(
 
 
 def split_into_blocks(images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:
-    """Many images in blocks, so that their rows as floats take little memory at a time.
-
-    No images are one block of none.
-    """
+    """Blocks of few images, which take little memory as floats; one empty block of no images."""
     for start in range(0, max(1, len(images)), BLOCK_ROWS):
         yield images[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS]

@@ -22,13 +22,13 @@ ALL = range(256)  # labels
 ZOOM, GAP = 2, 4  # pixels
 
 
-def parts_of(place: str) -> dict[str, Found]:
+def parts_of(place: str, transpose: bool | None) -> dict[str, Found]:
     """The parts that are at a place. Raises UserError if there is none."""
     found: dict[str, Found] = {}
     errors = []
     for part in PARTS:
         try:
-            found[part] = sources.find(place, part)
+            found[part] = sources.find(place, part).turned(transpose)
         except UserError as error:
             errors.append(error)
     if not found:
@@ -36,16 +36,11 @@ def parts_of(place: str) -> dict[str, Found]:
     return found
 
 
-def shard(
-    spark: Any,  # a SparkContext, or None if no part is read by executors
-    parts: Mapping[str, Found],
-    target: str,
-    number: int,
-    transpose: bool | None,
-) -> str:
+def shard(spark: Any, parts: Mapping[str, Found], target: str, number: int) -> str:
     """Write the training set in shards, and the test set; returns a line about it.
 
-    Raises UserError if a part is missing, or if there are fewer images than shards.
+    spark: a SparkContext, or None if no part is read by executors. Raises UserError if a part is
+    missing, or if there are fewer images than shards.
     """
     names = idx_folder.NAMES
     for name in storage.names(target):
@@ -57,56 +52,48 @@ def shard(
     size = int(parts["train"].count(spark).sum())
     if number > size:
         raise UserError(f"--shards {number}: there are only {size} training images")
-    test = list(_stream(spark, parts["test"], transpose))
-    for name, values in zip(
-        names["test"], map(np.concatenate, zip(*test, strict=True)), strict=True
-    ):
-        storage.write(storage.join(target, f"{name}.gz"), idx_files.pack(values))
+    test = zip(*_stream(spark, parts["test"]), strict=True)
+    for name, pieces in zip(names["test"], test, strict=True):
+        packed = idx_files.pack(np.concatenate(pieces))
+        storage.write(storage.join(target, f"{name}.gz"), packed)
     named = parts["train"].names
     if named:
         lines = [named.get(label, f"({label})") for label in range(max(named) + 1)]
         storage.write(storage.join(target, CLASSES), "\n".join(lines).encode())
-    shards.write(target, names["train"], _stream(spark, parts["train"], transpose), size, number)
+    shards.write(target, names["train"], _stream(spark, parts["train"]), size, number)
     images = f"{counted(size, 'training image')} in {counted(number, 'shard')}"
     return f"wrote {target}: {images}, the test set"
 
 
-def look(spark: Any, parts: Mapping[str, Found], folder: str, transpose: bool | None) -> str:
+def look(spark: Any, parts: Mapping[str, Found], folder: str) -> str:
     """Draw ten images of each class into a folder; returns the tables of what was found."""
     counts = {part: found.count(spark).sum(axis=0) for part, found in parts.items()}
     first = next(iter(parts.values()))
-    few = _examples(spark, first, transpose)
+    if isinstance(first, Spread):
+        few = _spread(spark, first).map(_first).reduce(_merged)
+    else:
+        few = functools.reduce(_merged, map(_first, _stream(spark, first)))
     place = storage.join(folder, PICTURE)
     storage.write(place, _drawn(few, first.names))
     return f"{_described(parts, counts)}\n\nsaved {place}"
 
 
-def _stream(spark: Any, found: Found, transpose: bool | None) -> Iterator[Block]:
+def _stream(spark: Any, found: Found) -> Iterator[Block]:
     """All images of a part, upright, and their labels, in order, a block at a time."""
     if isinstance(found, Spread):
-        yield from _spread(spark, found, transpose).toLocalIterator()
+        yield from _spread(spark, found).toLocalIterator()
     if isinstance(found, Whole):
-        for images, labels in found.stream():
-            yield select_digits(images, labels, ALL, _transposed(found, transpose))
+        blocks = found.stream() if found.stream else [found.read(ALL)[:2]]
+        for images, labels in blocks:
+            yield select_digits(images, labels, ALL, found.transposed)
 
 
-def _spread(spark: SparkContext, found: Spread, transpose: bool | None) -> RDD:
+def _spread(spark: SparkContext, found: Spread) -> RDD:
     """The blocks of all images of a part that executors read, upright."""
     counts = found.count(spark)
     few_in_each = max(1, int(counts.sum()) // IN_PARTITION)
     partitions = len(counts) if found.unit == "shards" else few_in_each
-    return found.blocks(spark, ALL, partitions, _transposed(found, transpose))[0]
-
-
-def _transposed(found: Found, transpose: bool | None) -> bool:
-    return found.transposed if transpose is None else transpose
-
-
-def _examples(spark: Any, found: Found, transpose: bool | None) -> dict[int, np.ndarray]:
-    """Up to ten images of each label, (m, 784), by label."""
-    if isinstance(found, Spread):
-        return _spread(spark, found, transpose).map(_first).reduce(_merged)
-    return functools.reduce(_merged, map(_first, _stream(spark, found, transpose)))
+    return found.blocks(spark, ALL, partitions, found.transposed)[0]
 
 
 def _described(parts: Mapping[str, Found], counts: Mapping[str, np.ndarray]) -> str:
@@ -131,11 +118,7 @@ def _drawn(few: Mapping[int, np.ndarray], names: Mapping[int, str]) -> bytes:
     """A PNG of the images, one row a label with its name."""
     step = SIDE * ZOOM + GAP
     font = ImageFont.load_default()
-    # Pillow's own font may lack letters: these become "?".
-    texts = {
-        label: f"{label} {names.get(label, '')}".encode("latin-1", "replace").decode("latin-1")
-        for label in sorted(few)
-    }
+    texts = {label: f"{label} {names.get(label, '')}" for label in sorted(few)}
     margin = 2 * GAP + round(max(map(font.getlength, texts.values())))
     sheet = Image.new("L", (margin + OF_EACH * step, GAP + len(few) * step), 255)
     pen = ImageDraw.Draw(sheet)
@@ -152,6 +135,7 @@ def _drawn(few: Mapping[int, np.ndarray], names: Mapping[int, str]) -> bytes:
 
 
 def _first(block: Block) -> dict[int, np.ndarray]:
+    """Up to ten images of each label, (m, 784), by label."""
     images, labels = block
     return {label: images[labels == label][:OF_EACH] for label in np.unique(labels).tolist()}
 

@@ -119,9 +119,7 @@ def _is_byte(field: str) -> bool:
 
 def _lines(spark: SparkContext, place: str, parts: int) -> RDD:
     """The lines of a file as (offset, line), in `parts` shares of equal size, in order."""
-    with files.opened(place) as file:
-        head = file.read(512)
-    kind = files.kind_of(head)
+    kind = files.kind_of(storage.read_start(place, files.HEAD))
     if kind != "a text file":
         raise UserError(f"{place}: it should be a CSV file, but is {kind}")
     share = str(-(-storage.size(place) // parts))

@@ -5,8 +5,6 @@ import gzip
 import hashlib
 import os
 import threading
-import urllib.parse
-import urllib.request
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,13 +129,13 @@ def _reason(error: BaseException) -> str:
 
 def _source(mirror: str) -> str:
     """Where the answer comes from: the mirror, or the proxy that is set in the environment."""
-    parts = urllib.parse.urlsplit(mirror)
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
+    from requests.utils import get_environ_proxies, select_proxy  # what pooch fetches with
+
+    proxy = select_proxy(mirror, get_environ_proxies(mirror))
+    if not proxy:
         return mirror
     address = proxy.rpartition("//")[2].rpartition("@")[2]  # without a password
-    return f"the proxy {address} ({parts.scheme}_proxy), asked for {mirror},"
+    return f"the proxy {address} ({mirror.partition(':')[0]}_proxy), asked for {mirror},"
 
 
 def _fault(archive: Path, name: str) -> str | None:

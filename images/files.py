@@ -9,6 +9,7 @@ import numpy as np
 from runtime import storage
 from runtime.command_line import UserError
 
+HEAD = 512  # bytes of a file that say what it is
 MOST_AT_A_URI = 2**31 - 1  # bytes: Java hands over the content of a file in one array
 NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -38,9 +39,9 @@ KINDS = (
 
 
 def kind_of(head: bytes, inside: str = "") -> str:
-    """What a file is, from its first bytes (a few hundred); `inside` is what these were found in.
+    """What a file with these first bytes is, such as "a zip archive; unpack it".
 
-    For the middle of a sentence: "a zip archive; unpack it".
+    inside: more words, on what the bytes were found in.
     """
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     for beginning, kind, advice in KINDS:
@@ -60,12 +61,9 @@ def kind_of(head: bytes, inside: str = "") -> str:
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """The shape of the array in a .npy file, whether it lies by columns, and its type.
 
-    The numbers follow in the file. Raises ValueError.
+    The numbers follow in the file. Raises ValueError, or KeyError for a version that is not known.
     """
-    version = np.lib.format.read_magic(file)
-    if version not in NPY_HEADERS:
-        raise ValueError(f"version {version} of the .npy format")
-    return NPY_HEADERS[version](file)
+    return NPY_HEADERS[np.lib.format.read_magic(file)](file)
 
 
 def opened(place: str) -> BinaryIO:
@@ -80,8 +78,7 @@ def kind_at(place: str) -> str:
     if not storage.is_file(place):
         return "a folder"
     try:
-        with opened(place) as file:
-            return kind_of(file.read(512))
+        return kind_of(storage.read_start(place, HEAD))
     except UserError:
         return "not a file that can be read"
 

@@ -9,7 +9,7 @@ hash, because images of one class each in a partition would not train well.
 import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from pyspark import RDD, SparkContext
@@ -17,13 +17,12 @@ from pyspark import RDD, SparkContext
 from images import found
 from images.classes import check_names
 from images.found import Found, Spread
-from images.spread import decode, read_rows
+from images.spread import decode, read_files, read_rows
 from runtime import storage
 from runtime.command_line import UserError
 
 PATTERN = re.compile(found.SET + found.PART, re.IGNORECASE)
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-MOST_BYTES = 2**26  # in one image file
 Classes = dict[str, list[str]]  # the image files in each subfolder
 
 
@@ -57,58 +56,28 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
 def read(
     spark: SparkContext,
     place: str,
-    every: Sequence[tuple[str, int]],
+    every: Sequence[tuple[str, int]],  # (subfolder/name, label) of the files
     digits: Sequence[int],
     partitions: int,
     transposed: bool,
 ) -> tuple[RDD, dict[str, str]]:
-    """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError.
-
-    every: the files, each (subfolder/name, label).
-    """
+    """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError."""
     chosen = [one for one in every if one[1] in set(digits)]
-    rows = _contents(spark, place, chosen, partitions)
+    size, labels = len(chosen), spark.broadcast([label for _, label in chosen])
+    images = read_files(
+        spark,
+        place,
+        [name for name, _ in chosen],
+        "*/*",
+        partitions,
+        lambda position: ((position + 1) * partitions - 1) // size,
+    )
+    rows = images.map(lambda file: (file[1], file[2], labels.value[file[0]]))
     return read_rows(place, rows, decode, digits, transposed)
 
 
-def _contents(
-    spark: SparkContext, place: str, chosen: Sequence[tuple[str, int]], partitions: int
-) -> RDD:
-    """(name, content, label) of the files, in order, in equal shares."""
-    shipped, size = spark.broadcast(chosen), len(chosen)
-    if storage.is_uri(place):
-        position = spark.broadcast({name: number for number, (name, _) in enumerate(chosen)})
-
-        def numbered(file: tuple[str, bytes]) -> Iterator[tuple[int, bytes]]:
-            uri, content = file
-            number = position.value.get("/".join(uri.split("/")[-2:]))
-            if number is not None:
-                yield number, content
-
-        def named(file: tuple[int, bytes]) -> tuple[str, bytes, int]:
-            name, label = shipped.value[file[0]]
-            return storage.join(place, name), file[1], label
-
-        read_files = spark.binaryFiles(storage.pattern(place, "*/*")).flatMap(numbered)
-        return read_files.repartitionAndSortWithinPartitions(
-            partitions, lambda number: number * partitions // size
-        ).map(named)
-    absolute = os.path.abspath(place)
-
-    def read_own(partition: int) -> Iterator[tuple[str, bytes, int]]:
-        own = slice(size * partition // partitions, size * (partition + 1) // partitions)
-        for name, label in shipped.value[own]:
-            content = storage.read(os.path.join(absolute, name), MOST_BYTES)
-            yield os.path.join(place, name), content, label
-
-    return spark.parallelize(range(partitions), partitions).flatMap(read_own)
-
-
 def _classes_in(folder: str) -> tuple[str, Classes]:
-    """The subfolders with images, and the folder that they are in.
-
-    It may be the only subfolder, as in trainingSet/trainingSet/0.
-    """
+    """The folder of the subfolders with images, as in trainingSet/trainingSet/0, and these."""
     names = [name for name in storage.names(folder) if not name.startswith((".", "_"))]
     classes = {}
     for name in names:

@@ -6,8 +6,8 @@ the set `emnist-letters`. Most names say no set.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from pyspark import RDD, SparkContext
@@ -37,17 +37,21 @@ class Found:
     names: dict[int, str] = field(default_factory=dict)  # what the labels stand for
     transposed: bool = False  # the images lie on their side
 
+    def turned(self, transpose: bool | None) -> Self:
+        """The same part, with images that lie on their side or not; None: as it was found."""
+        return self if transpose is None else replace(self, transposed=transpose)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Whole(Found):
     """A part that the driver reads; one unit.
 
     read: images (n, 784), labels (n,) and the SHA-256 of the files; at least the labels asked for.
-    stream: the same images and labels, a block at a time.
+    stream: the same images and labels, a block at a time, where they need not be read at once.
     """
 
     read: Callable[[Sequence[int]], tuple[np.ndarray, np.ndarray, dict[str, str]]]
-    stream: Callable[[], Iterator[Block]]
+    stream: Callable[[], Iterator[Block]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from images.blocks import SIDE
 from images.files import kind_of
 from runtime.command_line import UserError
 
-SIDE = 28
 MOST_BYTES = 2**30  # of values; more are read a shard at a time, by the executors
 # A gzip file can unpack to a thousand times its size. MNIST unpacks to five times. A file that
 # promises more than this ratio is refused; the allowance is for small files of few values.
@@ -36,52 +36,58 @@ class Kind(NamedTuple):
 
 IMAGES, LABELS = Kind(2051, "images", (SIDE, SIDE)), Kind(2049, "labels", ())
 Source = bytes | BinaryIO  # what a file holds, or the open file
+File = tuple[str, Source]  # with its name
 
 
 def read_images(source: Source, name: str) -> np.ndarray:
-    """The images of an IDX file, gzipped or not: uint8 (n, 784).
-
-    Raises UserError, with `name` in it, for anything but whole 28x28 images.
-    """
-    return _read(source, name, IMAGES)
+    """The images of an IDX file, gzipped or not: uint8 (n, 784). Raises UserError, with `name`."""
+    (images,) = stream(source, name, IMAGES)
+    return images
 
 
 def read_labels(source: Source, name: str) -> np.ndarray:
     """The labels of an IDX file, gzipped or not: uint8 (n,). Raises UserError, with `name`."""
-    return _read(source, name, LABELS)
+    (labels,) = stream(source, name, LABELS)
+    return labels
 
 
-def read_pair(
-    images_file: tuple[str, Source], labels_file: tuple[str, Source]
-) -> tuple[np.ndarray, np.ndarray]:
-    """The images and the labels of two files, each (name, source), that belong together.
-
-    Raises UserError, with a name, if one of them is not as above or if their counts differ.
-    """
-    (images_name, images_source), (labels_name, labels_source) = images_file, labels_file
-    images = read_images(images_source, images_name)
-    labels = read_labels(labels_source, labels_name)
-    check_pair(len(images), images_name, len(labels), labels_name)
-    return images, labels
-
-
-def check_pair(images: int, images_name: str, labels: int, labels_name: str) -> None:
-    """Raise UserError if two files hold different numbers of images and labels."""
-    if images != labels:
+def check_pair(images_file: File, labels_file: File) -> None:
+    """Raise UserError, with a name, if two headers do not promise as many images as labels."""
+    counts = []
+    for (name, source), kind in zip((images_file, labels_file), (IMAGES, LABELS), strict=True):
+        with _damage_told(name):
+            counts.append(_open(source, name, kind)[1])
+    if counts[0] != counts[1]:
         raise UserError(
-            f"{images_name}: {images} images but {labels} labels in {labels_name}; "
+            f"{images_file[0]}: {counts[0]} images but {counts[1]} labels in {labels_file[0]}; "
             "the two files do not belong together"
         )
 
 
-def stream(source: Source, name: str, kind: Kind, rows: int) -> Iterator[np.ndarray]:
-    """The values in pieces of at most so many rows: images (n, 784) or labels (n,).
+def stream_pair(
+    images_file: File, labels_file: File, rows: int | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The images and labels of two files that belong together, as `stream` gives them."""
+    check_pair(images_file, labels_file)
+    (images_name, images), (labels_name, labels) = images_file, labels_file
+    pieces = stream(images, images_name, IMAGES, rows), stream(labels, labels_name, LABELS, rows)
+    yield from zip(*pieces, strict=True)
+
+
+def stream(source: Source, name: str, kind: Kind, rows: int | None = None) -> Iterator[np.ndarray]:
+    """The values in pieces of so many rows, images (n, 784) or labels (n,); None: in one piece.
 
     Raises UserError, if need be after the last piece, when the file turns out to be too long.
     """
     size_of_one = math.prod(kind.shape)
     with _damage_told(name):
         unpacked, count = _open(source, name, kind)
+        if rows is None and count * size_of_one > MOST_BYTES:
+            raise UserError(
+                f"{name}: {count:,} {kind.name} are too many to be read at once; split them with "
+                "`data_loader.py shard`"
+            )
+        rows = rows or count
         for start in range(0, count, rows):
             size = min(rows, count - start) * size_of_one
             values = _read_at_most(unpacked, size)
@@ -91,12 +97,6 @@ def stream(source: Source, name: str, kind: Kind, rows: int) -> Iterator[np.ndar
             yield piece.reshape(-1, size_of_one) if kind.shape else piece
         if unpacked.read(1):  # which makes gzip check its CRC, too
             raise UserError(_wrong_size(name, "is too long", count, kind))
-
-
-def count_values(source: Source, name: str, kind: Kind) -> int:
-    """How many images or labels the header of a file promises. Raises UserError."""
-    with _damage_told(name):
-        return _open(source, name, kind)[1]
 
 
 def encode(values: np.ndarray) -> bytes:
@@ -120,17 +120,6 @@ def _header(values: np.ndarray) -> bytes:
     if values.ndim == 2:
         return struct.pack(">4I", IMAGES.magic, len(values), SIDE, SIDE)
     return struct.pack(">2I", LABELS.magic, len(values))
-
-
-def _read(source: Source, name: str, kind: Kind) -> np.ndarray:
-    count = count_values(source, name, kind)
-    if count * math.prod(kind.shape) > MOST_BYTES:
-        raise UserError(
-            f"{name}: {count:,} {kind.name} are too many to be read at once; split them with "
-            "`data_loader.py shard`"
-        )
-    (values,) = stream(source, name, kind, count)
-    return values
 
 
 def _open(source: Source, name: str, kind: Kind) -> tuple[gzip.GzipFile | BinaryIO, int]:

@@ -67,30 +67,19 @@ def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str
 
 def _whole(part: str, images_place: str, labels_place: str) -> Whole:
     def count(_) -> np.ndarray:
-        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
-            images = idx_files.count_values(images_file, images_place, idx_files.IMAGES)
-            labels = idx_files.read_labels(labels_file, labels_place)
-        idx_files.check_pair(images, images_place, len(labels), labels_place)
-        return np.bincount(labels, minlength=256)[np.newaxis]
+        with files.opened(images_place) as images, files.opened(labels_place) as labels:
+            idx_files.check_pair((images_place, images), (labels_place, labels))
+            values = idx_files.read_labels(labels, labels_place)
+        return np.bincount(values, minlength=256)[np.newaxis]
+
+    def stream(rows: int | None = STREAMED) -> Iterator[Block]:
+        with files.opened(images_place) as images, files.opened(labels_place) as labels:
+            yield from idx_files.stream_pair((images_place, images), (labels_place, labels), rows)
 
     def read(_) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
-            pair = idx_files.read_pair((images_place, images_file), (labels_place, labels_file))
+        (pair,) = stream(None)
         contents = zip(NAMES[part], pair, strict=True)
         return *pair, {name: idx_files.sha256(values) for name, values in contents}
-
-    def stream() -> Iterator[Block]:
-        with files.opened(images_place) as images_file, files.opened(labels_place) as labels_file:
-            counts = [
-                idx_files.count_values(images_file, images_place, idx_files.IMAGES),
-                idx_files.count_values(labels_file, labels_place, idx_files.LABELS),
-            ]
-            idx_files.check_pair(counts[0], images_place, counts[1], labels_place)
-            yield from zip(
-                idx_files.stream(images_file, images_place, idx_files.IMAGES, STREAMED),
-                idx_files.stream(labels_file, labels_place, idx_files.LABELS, STREAMED),
-                strict=True,
-            )
 
     return Whole(
         layout="IDX files",
@@ -102,11 +91,11 @@ def _whole(part: str, images_place: str, labels_place: str) -> Whole:
     )
 
 
-def _sharded(folder: str, part: str, which: dict[shards.Key, str]) -> Spread:
+def _sharded(folder: str, part: str, which: list[shards.Pair]) -> Spread:
     names = NAMES[part]
     return Spread(
         layout="IDX files in shards",
-        files=tuple(storage.join(folder, name) for name in which.values()),
+        files=tuple(storage.join(folder, name) for pair in which for name in pair),
         count=lambda spark: shards.count_digits(spark, folder, names, which),
         blocks=lambda spark, *how: shards.read(spark, folder, names, which, *how),
         unit="shards",

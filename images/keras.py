@@ -5,14 +5,14 @@ Nothing in it is unpickled, and sizes are checked before anything is unpacked.
 
 import hashlib
 import zipfile
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from images import files
+from images.blocks import SIDE
 from images.found import Found, Whole
-from images.idx_files import MOST_BYTES, MOST_UNPACKED_RATIO, SIDE, UNPACKED_ALLOWANCE
+from images.idx_files import MOST_BYTES, MOST_UNPACKED_RATIO, UNPACKED_ALLOWANCE
 from runtime import storage
 from runtime.command_line import UserError
 
@@ -43,10 +43,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     def count(_) -> np.ndarray:
         return np.bincount(read(())[1], minlength=256)[np.newaxis]
 
-    def stream():
-        yield read(())[:2]
-
-    return Whole(layout="Keras's mnist.npz", files=(place,), count=count, read=read, stream=stream)
+    return Whole(layout="Keras's mnist.npz", files=(place,), count=count, read=read)
 
 
 def read_array(place: str, name: str) -> np.ndarray:
@@ -54,7 +51,7 @@ def read_array(place: str, name: str) -> np.ndarray:
     with files.opened(place) as file:
         if file.read(4) != b"PK\3\4":
             file.seek(0)
-            kind = files.kind_of(file.read(512))
+            kind = files.kind_of(file.read(files.HEAD))
             raise UserError(f"{place}: it should be an .npz file, but is {kind}")
         try:
             with zipfile.ZipFile(file) as archive:
@@ -67,23 +64,11 @@ def read_array(place: str, name: str) -> np.ndarray:
                         f"{place}: {name} claims to unpack to {member.file_size:,} bytes; too many"
                     )
                 with archive.open(member) as values:
-                    return _read_npy(values, member.file_size)
-        except (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile) as error:
+                    return np.lib.format.read_array(values, allow_pickle=False)
+        except UserError:
+            raise
+        except Exception as error:  # zipfile and NumPy raise many kinds of errors for broken files
             raise UserError(f"{place}: {name} cannot be read ({error})") from None
-        except (NotImplementedError, RuntimeError) as error:  # of zipfile: encrypted, rare methods
-            raise UserError(f"{place}: {name} cannot be read ({error})") from None
-
-
-def _read_npy(file, size: int) -> np.ndarray:
-    """The array; ValueError unless the header promises what the member holds."""
-    shape, by_columns, dtype = files.npy_header(file)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects")
-    count = int(np.prod(shape, dtype=object))
-    values = file.read(size)
-    if len(values) != count * dtype.itemsize:
-        raise ValueError(f"{len(values)} bytes where its header promises {count} {dtype} values")
-    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _described(values: np.ndarray) -> str:

@@ -46,10 +46,7 @@ GRID = FINE * (FRAME + 6)  # side of a distance field; its margin keeps off-cent
 
 
 def glyph(face: str, digit: int) -> np.ndarray:
-    """Where a digit's ink is, with its centre of mass in the middle, as MNIST has it.
-
-    Returns (GRID, GRID) bool.
-    """
+    """Where a digit's ink is, (GRID, GRID) bool; its centre of mass is in the middle."""
     package = importlib.util.find_spec("matplotlib")  # to import it would read the user's settings
     assert package is not None and package.origin is not None
     path = Path(package.origin).with_name("mpl-data") / "fonts" / "ttf" / f"{face}.ttf"

@@ -40,20 +40,14 @@ HAIRLINE, PEN = 1, 2  # pixels of the box: MNIST's thinnest and its usual stroke
 
 
 class Reading(NamedTuple):
-    """A digit as MNIST holds it, uint8 (1, 784), light ink on black; and a doubt, or "".
-
-    The doubt is a phrase that says why the ink may not be one digit.
-    """
+    """A digit as MNIST holds it, uint8 (1, 784); and why the ink may not be one digit, or ""."""
 
     pixels: np.ndarray
     doubt: str
 
 
 def read_digit(path: str | os.PathLike) -> Reading:
-    """The digit in an image file.
-
-    Raises UserError, with the path, where the file cannot be read or nothing stands out in it.
-    """
+    """The digit in an image file. Raises UserError, with the path, if none can be read."""
     colours = read_colours(path)
     readings = []
     for share_of_full_ink in (0.5, 0.75):  # lines on the paper may be almost as dark as the pen

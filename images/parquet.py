@@ -100,12 +100,16 @@ def read(
 
 def _table(place: str) -> DataFrame:
     """The bytes of the images, and the labels, of a file. Raises UserError."""
-    with files.opened(place) as file:
-        kind = files.kind_of(file.read(512))
+    kind = files.kind_of(storage.read_start(place, files.HEAD))
     if kind != "a Parquet file":
         raise UserError(f"{place}: it should be a Parquet file, but is {kind}")
     table = SparkSession.builder.getOrCreate().read.parquet(storage.for_spark(place))
-    images = [column for field in table.schema for column in _columns_of_bytes(field)]
+    images = []  # what selects the bytes
+    for field in table.schema:
+        if isinstance(field.dataType, kinds.BinaryType):
+            images.append(f"`{field.name}`")
+        if isinstance(field.dataType, kinds.StructType) and "bytes" in field.dataType.names:
+            images.append(f"`{field.name}`.`bytes`")
     labels = [f.name for f in table.schema if isinstance(f.dataType, WHOLE_NUMBERS)]
     if len(images) != 1 or not labels:
         columns = ", ".join(f"{f.name} ({f.dataType.simpleString()})" for f in table.schema)
@@ -115,15 +119,6 @@ def _table(place: str) -> DataFrame:
         )
     label = "label" if "label" in labels else labels[0]
     return table.selectExpr(f"{images[0]} as image", f"`{label}` as label")
-
-
-def _columns_of_bytes(field: kinds.StructField) -> list[str]:
-    """What selects the bytes in a column: itself, or its field `bytes`; [] if there are none."""
-    if isinstance(field.dataType, kinds.BinaryType):
-        return [f"`{field.name}`"]
-    if isinstance(field.dataType, kinds.StructType) and "bytes" in field.dataType.names:
-        return [f"`{field.name}`.`bytes`"]
-    return []
 
 
 @contextlib.contextmanager

@@ -10,7 +10,6 @@ occurs in a shard, and hashes.
 
 import hashlib
 import itertools
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -19,54 +18,61 @@ from pyspark import RDD, SparkContext
 
 from images import idx_files
 from images.blocks import Block, select_digits, split_into_blocks
-from images.spread import Receipt, keep, raise_first
+from images.spread import Receipt, keep, raise_first, read_files
 from runtime import storage
 from runtime.command_line import UserError
 
-MOST_BYTES = 2**30  # in a file of a shard
-IMAGES, LABELS = 0, 1  # which of its shard's two files a file is
-Key = tuple[int, int]  # (shard, IMAGES or LABELS)
-File = tuple[Key, tuple[str, bytes]]  # with its place and its content
+Pair = tuple[str, str]  # the names of a shard's images and labels
+File = tuple[int, str, bytes]  # its position among the files, its place and its content
 
 
-def find(folder: str, names: tuple[str, str]) -> dict[Key, str]:
-    """The files of the shards in a folder; `names` are those of a set that is not sharded.
+def find(folder: str, names: Pair) -> list[Pair]:
+    """The shards in a folder, in order; `names` are those of a set that is not sharded.
 
     Raises UserError where a shard is missing, is there twice or lacks one of its files.
     """
-    found: dict[Key, str] = {}
+    found: dict[str, str] = {}
     for name in storage.names(folder):
-        key = _key(name, names)
-        if key in found:
-            raise UserError(f"{folder}: {found[key]} and {name} are the same shard; keep one")
-        if key:
-            found[key] = name
-    for key in itertools.product(range(_count(found)), (IMAGES, LABELS)):
-        if key not in found:
-            missing = _name(names, *key)
-            raise UserError(
-                f"{folder}: {missing} (or {missing}.gz) is missing; shards are numbered from 00000 "
-                "on without gaps, and each has images and labels"
-            )
-    return dict(sorted(found.items()))
+        match = re.fullmatch(r"((.+)-\d{5})(\.gz)?", name, re.ASCII)
+        if match is None or match[2] not in names:
+            continue
+        if match[1] in found:
+            other = found[match[1]]
+            raise UserError(f"{folder}: {other} and {name} are the same shard; keep one")
+        found[match[1]] = name
+    count = 1 + max((int(stem[-5:]) for stem in found), default=-1)
+    for shard in range(count):
+        for stem in _stems(names, shard):
+            if stem not in found:
+                raise UserError(
+                    f"{folder}: {stem} (or {stem}.gz) is missing; shards are numbered from 00000 "
+                    "on without gaps, and each has images and labels"
+                )
+    stems = (_stems(names, shard) for shard in range(count))
+    return [(found[images], found[labels]) for images, labels in stems]
 
 
-def count_digits(
-    spark: SparkContext, folder: str, names: tuple[str, str], found: dict[Key, str]
-) -> np.ndarray:
+def count_digits(spark: SparkContext, folder: str, names: Pair, shards: list[Pair]) -> np.ndarray:
     """How often each label occurs in each shard, (shards, 256). Raises UserError."""
 
     def count_in(file: File) -> str | list[int]:
         try:
-            _, (name, content) = file
-            labels = idx_files.read_labels(content, name)
+            _, place, content = file
+            labels = idx_files.read_labels(content, place)
             return np.bincount(labels, minlength=256).tolist()
         except UserError as error:
             return str(error)
 
-    labels = {key: name for key, name in found.items() if key[1] == LABELS}
-    tasks = min(len(labels), spark.defaultParallelism)
-    counts = _files(spark, folder, names, labels, tasks).map(count_in).collect()
+    count, tasks = len(shards), min(len(shards), spark.defaultParallelism)
+    files = read_files(
+        spark,
+        folder,
+        [labels for _, labels in shards],
+        f"{names[1]}-[0-9]*",
+        tasks,
+        lambda position: position * tasks // count,
+    )
+    counts = files.map(count_in).collect()
     raise_first([said for said in counts if isinstance(said, str)])
     return np.array(counts)
 
@@ -74,8 +80,8 @@ def count_digits(
 def read(
     spark: SparkContext,
     folder: str,
-    names: tuple[str, str],
-    found: dict[Key, str],
+    names: Pair,
+    shards: list[Pair],
     digits: Sequence[int],
     partitions: int,
     transposed: bool = False,
@@ -87,24 +93,37 @@ def read(
     """
 
     def read_partition(own: Iterable[File]) -> Iterator[tuple[Receipt, Block | None]]:
-        for shard, both in itertools.groupby(own, key=lambda file: file[0][0]):
-            yield from _read_shard(shard, [file for _, file in both], digits, transposed)
+        for shard, both in itertools.groupby(own, key=lambda file: file[0] // 2):
+            images_file, labels_file = (file[1:] for file in both)
+            try:
+                ((images, labels),) = idx_files.stream_pair(images_file, labels_file)
+            except UserError as error:
+                yield Receipt((shard,), ("", ""), error=str(error)), None
+                continue
+            receipt = Receipt((shard,), (idx_files.sha256(images), idx_files.sha256(labels)))
+            for block in split_into_blocks(*select_digits(images, labels, digits, transposed)):
+                yield receipt, block
 
-    blocks, receipts = keep(
-        _files(spark, folder, names, found, partitions).mapPartitions(read_partition)
+    count = len(shards)
+    files = read_files(
+        spark,
+        folder,
+        [name for pair in shards for name in pair],
+        f"{{{','.join(names)}}}-[0-9]*",
+        partitions,
+        lambda position: position // 2 * partitions // count,
     )
-    if len(receipts) != _count(found):
-        raise UserError(f"{folder}: only {len(receipts)} of {_count(found)} shards could be read")
+    blocks, receipts = keep(files.mapPartitions(read_partition))
+    if len(receipts) != count:
+        raise UserError(f"{folder}: only {len(receipts)} of {count} shards could be read")
     hashes = {}
     for kind, name in enumerate(names):
-        lines = (f"{r.sha256[kind]}  {_name(names, r.number[0], kind)}\n" for r in receipts)
+        lines = (f"{r.sha256[kind]}  {_stems(names, r.number[0])[kind]}\n" for r in receipts)
         hashes[name] = hashlib.sha256("".join(lines).encode()).hexdigest()
     return blocks, hashes
 
 
-def write(
-    folder: str, names: tuple[str, str], blocks: Iterator[Block], images: int, shards: int
-) -> None:
+def write(folder: str, names: Pair, blocks: Iterator[Block], images: int, shards: int) -> None:
     """Write so many images, which come in blocks, in equal shards, gzipped. Raises UserError."""
     from tqdm import tqdm  # here, because executors import this module, and need not have it
 
@@ -130,68 +149,11 @@ def _regrouped(blocks: Iterator[Block], sizes: Iterable[int]) -> Iterator[Block]
         images, labels = images[size:], labels[size:]
 
 
-def _write_shard(folder: str, names: tuple[str, str], shard: int, block: Block) -> None:
-    for kind, values in enumerate(block):
-        place = storage.join(folder, f"{_name(names, shard, kind)}.gz")
-        storage.write(place, idx_files.pack(values))
+def _write_shard(folder: str, names: Pair, shard: int, block: Block) -> None:
+    for stem, values in zip(_stems(names, shard), block, strict=True):
+        storage.write(storage.join(folder, f"{stem}.gz"), idx_files.pack(values))
 
 
-def _name(names: tuple[str, str], shard: int, kind: int) -> str:
-    return f"{names[kind]}-{shard:05}"
-
-
-def _key(name: str, names: tuple[str, str]) -> Key | None:
-    """Which shard a file belongs to, and as what; None if to none."""
-    match = re.fullmatch(r"(.+)-(\d{5})(?:\.gz)?", name, re.ASCII)
-    if match is None or match[1] not in names:
-        return None
-    return int(match[2]), names.index(match[1])
-
-
-def _count(found: dict[Key, str]) -> int:
-    return 1 + max((shard for shard, _ in found), default=-1)
-
-
-def _files(
-    spark: SparkContext, folder: str, names: tuple[str, str], found: dict[Key, str], partitions: int
-) -> RDD:
-    """The files that were found, each as a `File`, read by the executors; neighbours together."""
-    shards = _count(found)
-    if storage.is_uri(folder):
-        # Spark reads a folder's files in an order of its own: sort them.
-        kinds = {names[kind] for _, kind in found}
-
-        def keyed(file: tuple[str, bytes]) -> Iterator[File]:
-            place, content = file
-            name = place.rpartition("/")[2]
-            key = _key(name, names)
-            if key is not None:
-                yield key, (storage.join(folder, name), content)
-
-        found_files = spark.binaryFiles(storage.pattern(folder, f"{{{','.join(kinds)}}}-[0-9]*"))
-        return found_files.flatMap(keyed).repartitionAndSortWithinPartitions(
-            partitions, lambda key: key[0] * partitions // shards
-        )
-    shipped, absolute = spark.broadcast(found), os.path.abspath(folder)
-
-    def read_own(partition: int) -> Iterator[File]:
-        for key, name in shipped.value.items():
-            if key[0] * partitions // shards == partition:
-                content = storage.read(os.path.join(absolute, name), MOST_BYTES)
-                yield key, (storage.join(folder, name), content)
-
-    return spark.parallelize(range(partitions), partitions).flatMap(read_own)
-
-
-def _read_shard(
-    shard: int, pair: Sequence[tuple[str, bytes]], digits: Sequence[int], transposed: bool
-) -> Iterator[tuple[Receipt, Block | None]]:
-    """The blocks of a shard, each with its receipt; of a broken one a receipt without a block."""
-    try:
-        images, labels = idx_files.read_pair(*pair)
-    except UserError as error:
-        yield Receipt((shard,), ("", ""), error=str(error)), None
-        return
-    receipt = Receipt((shard,), (idx_files.sha256(images), idx_files.sha256(labels)))
-    for block in split_into_blocks(*select_digits(images, labels, digits, transposed)):
-        yield receipt, block
+def _stems(names: Pair, shard: int) -> Pair:
+    """The names of a shard's images and labels, without .gz."""
+    return f"{names[0]}-{shard:05}", f"{names[1]}-{shard:05}"

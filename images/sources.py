@@ -165,7 +165,6 @@ def _offline(part: str) -> Whole:
         files=(),
         count=lambda _: counts,
         read=lambda digits: (*offline_digits.draw_part(part, digits), {}),
-        stream=lambda: iter([offline_digits.draw_part(part, range(10))]),
     )
 
 

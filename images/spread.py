@@ -7,13 +7,15 @@ one three times, with the same result.
 
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pyspark import RDD, StorageLevel
+from pyspark import RDD, SparkContext, StorageLevel
 
 from images.blocks import BLOCK_ROWS, Block, select_digits
+from runtime import storage
 from runtime.command_line import UserError, counted, say
 
 # Images (m, 784), labels (m,), and how many of the images had another size than 28x28.
@@ -30,10 +32,7 @@ class Receipt(NamedTuple):
 
 
 def keep(read: RDD) -> tuple[RDD, list[Receipt]]:
-    """The blocks of an RDD of (receipt, block or None), kept by Spark, and the receipts in order.
-
-    Raises UserError with the first error that a receipt holds.
-    """
+    """The blocks of (receipt, block or None), kept by Spark, and the receipts. Raises UserError."""
     kept = read.persist(StorageLevel.MEMORY_AND_DISK)
     receipts = sorted(set(kept.keys().collect()))
     raise_first([receipt.error for receipt in receipts if receipt.error])
@@ -58,10 +57,10 @@ def read_rows(
         number = 0
         try:
             for number, (images, labels, scaled) in enumerate(parse(own), 1):
-                chosen = np.isin(labels, digits)
-                sum_of_hashes = _sum_of_hashes(images[chosen], labels[chosen])
+                chosen = np.column_stack([labels, images])[np.isin(labels, digits)]
+                total = sum(int.from_bytes(hashlib.sha256(row).digest()) for row in chosen)
                 block = select_digits(images, labels, digits, transposed)
-                yield Receipt((partition, number), (sum_of_hashes,), scaled), block
+                yield Receipt((partition, number), (f"{total:x}",), scaled), block
         except UserError as error:
             yield Receipt((partition, number + 1), ("0",), error=str(error)), None
         if number == 0:
@@ -78,14 +77,53 @@ def read_rows(
 
 def decode(files: Iterable[tuple[str, bytes, int]]) -> Iterator[Rows]:
     """The images of image files, each (name, content, label). Raises UserError, with a name."""
-    try:
-        from images.decode import decoded  # here, because an executor may lack Pillow
-    except ImportError as error:
-        raise UserError(f"the executors cannot decode images ({error}); install Pillow") from None
+    from images.decode import decoded  # here, because an executor may lack Pillow
+
     for batch in batches(files):
         images, scaled = zip(*(decoded(content, name) for name, content, _ in batch), strict=True)
         labels = np.array([label for _, _, label in batch], np.uint8)
         yield np.stack(images), labels, sum(scaled)
+
+
+def read_files(
+    spark: SparkContext,
+    folder: str,
+    names: Sequence[str],
+    glob: str,
+    partitions: int,
+    partition_of: Callable[[int], int],
+) -> RDD:
+    """(position, place, content) of the files in a folder, in order, read by the executors.
+
+    names: of the files; one may lie in a subfolder. glob: matches all of them. partition_of: the
+    partition of a file, by its position in `names`.
+    """
+    shipped = spark.broadcast(names)
+    if storage.is_uri(folder):
+        # Spark reads all that matches, in an order of its own.
+        positions = spark.broadcast({name: position for position, name in enumerate(names)})
+        depth = 1 + glob.count("/")
+
+        def numbered(file: tuple[str, bytes]) -> Iterator[tuple[int, bytes]]:
+            uri, content = file
+            position = positions.value.get("/".join(uri.split("/")[-depth:]))
+            if position is not None:
+                yield position, content
+
+        read = spark.binaryFiles(storage.pattern(folder, glob)).flatMap(numbered)
+        ordered = read.repartitionAndSortWithinPartitions(partitions, partition_of)
+        return ordered.map(
+            lambda file: (file[0], storage.join(folder, shipped.value[file[0]]), file[1])
+        )
+    absolute = os.path.abspath(folder)
+
+    def read_own(partition: int) -> Iterator[tuple[int, str, bytes]]:
+        for position, name in enumerate(shipped.value):
+            if partition_of(position) == partition:
+                content = storage.read(os.path.join(absolute, name))
+                yield position, os.path.join(folder, name), content
+
+    return spark.parallelize(range(partitions), partitions).flatMap(read_own)
 
 
 def batches(rows: Iterable) -> Iterator[list]:
@@ -100,11 +138,6 @@ def raise_first(errors: Sequence[str]) -> None:
     if errors:
         more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
         raise UserError(errors[0] + more)
-
-
-def _sum_of_hashes(images: np.ndarray, labels: np.ndarray) -> str:
-    rows = np.column_stack([labels, images])
-    return f"{sum(int.from_bytes(hashlib.sha256(row).digest(), 'big') for row in rows):x}"
 
 
 def _block(read: tuple[Receipt, Block | None]) -> Block:

@@ -289,7 +289,6 @@ class MaxPool(Layer):
         return [(slice(i, height, side), channels, slice(j, width, side)) for i, j in offsets]
 
 
-@dataclass(frozen=True)
 class Picture(Layer, in_text=False):
     """Rows of 784 pixels as pictures of one channel: a (n, 784) -> (28, 1, 28, n)."""
 
@@ -308,7 +307,6 @@ class Picture(Layer, in_text=False):
         return delta.reshape(SIDE * SIDE, -1).T
 
 
-@dataclass(frozen=True)
 class Flatten(Layer):
     """Pictures as rows, channel by channel: a (h, channels, w, n) -> (n, channels h w)."""
 
@@ -362,7 +360,6 @@ class Activation(Layer, in_text=False):
     input_delta_formula = "{delta} * {word}'({a})"
 
 
-@dataclass(frozen=True)
 class Sigmoid(Activation):
     """1 / (1 + exp(-a)), the article's activation."""
 
@@ -376,7 +373,6 @@ class Sigmoid(Activation):
         return delta * nn_math.sigmoid_prime_of(kept)
 
 
-@dataclass(frozen=True)
 class Tanh(Activation):
     """The hyperbolic tangent; its derivative is 1 - tanh^2."""
 
@@ -390,7 +386,6 @@ class Tanh(Activation):
         return delta * (1 - kept * kept)
 
 
-@dataclass(frozen=True)
 class Relu(Activation):
     """max(a, 0); its derivative at 0 is 0 (Nair, Hinton, "Rectified Linear Units", 2010)."""
 
@@ -405,7 +400,6 @@ class Relu(Activation):
         return delta * (kept > 0)
 
 
-@dataclass(frozen=True)
 class Softmax(Activation):
     """exp(a) / sum of exp(a) in each row: probabilities. Only for the last layer.
 

@@ -115,11 +115,7 @@ def start(folder: str, sockets: str, options: str = "") -> None:
         if is_submitted():
             SparkContext._ensure_initialized()
         else:
-            with (
-                _environment("SPARK_SUBMIT_OPTS", options),
-                _utf8_locale(),
-                open(f"{folder}/{LOG}", "wb") as log,
-            ):
+            with _environment_of_java(options), open(f"{folder}/{LOG}", "wb") as log:
                 gateway = launch_gateway(popen_kwargs={"stdout": log, "stderr": log})
             SparkContext._ensure_initialized(gateway=gateway)
     jvm = SparkContext._jvm
@@ -183,29 +179,18 @@ def ctrl_c_waits() -> Iterator[None]:
 
 
 @contextmanager
-def _utf8_locale() -> Iterator[None]:
-    """Under LC_ALL=C, Java could not open a file whose path has other letters than ASCII."""
-    before = os.environ.get("LC_ALL")
-    name = before or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
-    if name in ("C", "POSIX"):
+def _environment_of_java(options: str) -> Iterator[None]:
+    """The variables with which Java starts, for the length of a `with` block."""
+    before = dict(os.environ)
+    os.environ["SPARK_SUBMIT_OPTS"] = f"{options} {before.get('SPARK_SUBMIT_OPTS', '')}"
+    # Under LC_ALL=C, Java could not open a file whose path has other letters than ASCII.
+    locale = before.get("LC_ALL") or before.get("LC_CTYPE") or before.get("LANG") or "C"
+    if locale in ("C", "POSIX"):
         os.environ["LC_ALL"] = "C.UTF-8"
     try:
         yield
     finally:
-        os.environ.pop("LC_ALL", None)
-        if before is not None:
-            os.environ["LC_ALL"] = before
-
-
-@contextmanager
-def _environment(name: str, words: str) -> Iterator[None]:
-    """Put words before those of an environment variable, for the length of a `with` block."""
-    before = os.environ.get(name)
-    os.environ[name] = f"{words} {before or ''}"
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name in ("SPARK_SUBMIT_OPTS", "LC_ALL"):
+            os.environ.pop(name, None)
+            if name in before:
+                os.environ[name] = before[name]

@@ -85,6 +85,9 @@ NOISE = re.compile(
     r"Error occurred during initialization|Could not create the Java Virtual Machine|"
     r"A fatal exception has occurred|^Picked up|^WARNING|\bWARN\b|\bINFO\b|^Using Spark's default"
 )
+BEHIND_TRACEBACK = re.compile(
+    r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)"
+)
 
 
 def of_failure(text: str, master: str = "") -> str | None:
@@ -130,8 +133,7 @@ def traceback_in(text: str) -> str | None:
     start = text.find("Traceback (most recent call last)")
     if start < 0:
         return None
-    ends = r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)"
-    return re.split(ends, text[start:])[0].strip()
+    return BEHIND_TRACEBACK.split(text[start:])[0].strip()
 
 
 def first_error(log: str) -> str | None:

@@ -4,6 +4,7 @@
 Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
 """
 
+import functools
 import io
 import logging
 import os
@@ -75,10 +76,12 @@ def spark_context(name: str) -> Iterator[SparkContext]:
             context = _start(name, folder, sockets)
             with _told_plainly(folder), _reminding_of_executors(context):
                 context.setLogLevel("ERROR")
-                _keep_out_of_log(context, "executor.Executor", "scheduler.TaskSetManager")
+                _keep_failed_tasks_out_of_log(context)
                 # Of a Java that has ended it would print the traceback of its own thread.
                 context._accumulatorServer.handle_error = lambda *_: None  # type: ignore
-                _ship_modules(context, Path(folder))
+                if not modules.installed_as_zip():
+                    modules.pack(Path(folder, "modules.zip"))
+                    context.addPyFile(f"{folder}/modules.zip")  # for executors; no --py-files
                 yield context
         finally:
             with java.ctrl_c_waits():
@@ -160,17 +163,16 @@ class _AsBytes:
 @contextmanager
 def _temporary_folders(name: str) -> Iterator[tuple[str, str]]:
     """The run's folders for files and for sockets; the same one, unless its path is too long."""
+    # Other accounts cannot look into these folders.
+    private = functools.partial(
+        tempfile.TemporaryDirectory, prefix=f"{name}-", ignore_cleanup_errors=True
+    )
     with ExitStack() as folders, _full_disk_is_named():
-        folder = folders.enter_context(_private_folder(name, tempfile.gettempdir()))
+        folder = folders.enter_context(private())
         sockets = folder
         if len(tempfile.gettempdir()) > LONGEST_TEMPORARY_FOLDER:
-            sockets = folders.enter_context(_private_folder(name, "/tmp"))
+            sockets = folders.enter_context(private(dir="/tmp"))
         yield folder, sockets
-
-
-def _private_folder(name: str, place: str) -> tempfile.TemporaryDirectory:
-    """A folder that other accounts cannot look into, for the length of a `with` block."""
-    return tempfile.TemporaryDirectory(prefix=f"{name}-", dir=place, ignore_cleanup_errors=True)
 
 
 @contextmanager
@@ -196,10 +198,10 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
             options = LOCAL_JAVA_OPTIONS
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    before = signal.getsignal(signal.SIGINT)
     try:
         java.start(folder, sockets, options)
-        with _own_handler_of_ctrl_c():
-            return SparkContext(conf=_settings(name, sockets))
+        return SparkContext(conf=_settings(name, sockets))
     except UserError:
         raise
     except Exception as error:
@@ -212,6 +214,10 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
         elif line is not None:
             reason = f"{reason[:300]}; Java said: {line}"
         raise UserError(known or f"Spark did not start: {reason}") from None
+    finally:
+        # PySpark's own handler asks Java to cancel the jobs in the midst of another talk with it.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager
@@ -259,17 +265,6 @@ def _end() -> None:
         context._jsc = None  # type: ignore  # it has ended with Java
         context.stop()
     java.end()
-
-
-@contextmanager
-def _own_handler_of_ctrl_c() -> Iterator[None]:
-    """Keep PySpark's out: it asks Java to cancel the jobs in the midst of another talk with it."""
-    before = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGINT, before)
 
 
 def _settings(name: str, sockets: str) -> SparkConf:
@@ -324,15 +319,6 @@ def _keep_others_out(conf: SparkConf) -> None:
         conf.setIfMissing("spark.master.ui.decommission.allow.mode", "DENY")
 
 
-def _ship_modules(context: SparkContext, folder: Path) -> None:
-    """Send the program's own modules to the executors, so that no one has to name --py-files."""
-    if modules.installed_as_zip():
-        return
-    archive = folder / "modules.zip"
-    modules.pack(archive)
-    context.addPyFile(str(archive))
-
-
 def _forget_modules_of(folder: str) -> None:
     """Take the zip of a run that has ended out of the path of this Python."""
     sys.path[:] = [place for place in sys.path if not place.startswith(f"{folder}/")]
@@ -341,14 +327,14 @@ def _forget_modules_of(folder: str) -> None:
             del sys.path_importer_cache[place]
 
 
-def _keep_out_of_log(context: SparkContext, *classes: str) -> None:
+def _keep_failed_tasks_out_of_log(context: SparkContext) -> None:
     """Silence what logs the traceback of a failed task, which the job's own exception tells too."""
     assert context._jvm is not None, "Java runs"
     log4j = context._jvm.org.apache.logging.log4j
     with suppress(TypeError, Py4JError):  # a Spark that logs by other means only says more
-        for name in classes:
-            level = log4j.Level.OFF
-            log4j.core.config.Configurator.setLevel(f"org.apache.spark.{name}", level)
+        for name in ("executor.Executor", "scheduler.TaskSetManager"):
+            logger, level = f"org.apache.spark.{name}", log4j.Level.OFF
+            log4j.core.config.Configurator.setLevel(logger, level)
 
 
 def _not_told_twice(record: logging.LogRecord) -> bool:

@@ -89,31 +89,35 @@ def size(place: str) -> int:
 
 
 def read(place: str, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a file, `most` at most.
+    """The bytes of a regular file of `most` bytes at most. Raises UserError."""
+    there = size(place)
+    if there > most:
+        raise UserError(
+            f"cannot read {place}: it has {there:,} bytes, more than the {most:,} "
+            "that such a file may have"
+        )
+    return read_start(place, most)
 
-    Raises UserError if it is missing, larger, no regular file, or cannot be read.
-    """
+
+def read_start(place: str, most: int) -> bytes:
+    """The first bytes of a regular file, `most` at most. Raises UserError."""
     if not is_uri(place):
         with open_regular(place) as file:
-            _check_size(place, os.fstat(file.fileno()).st_size, most)
             return file.read(most)
     with _told_plainly("cannot read", place):
         path, system = _hadoop(place)
-        _check_size(place, system.getFileStatus(path).getLen(), most)
+        io = _spark()._jvm.org.apache.commons.io
         stream = system.open(path)
         try:
-            return bytes(_spark()._jvm.org.apache.commons.io.IOUtils.toByteArray(stream))
+            return bytes(io.IOUtils.toByteArray(io.input.BoundedInputStream(stream, most)))
         finally:
             stream.close()
 
 
 def open_regular(place: str) -> BinaryIO:
-    """A local file, open for reading. Raises UserError for a pipe, a device or a folder.
-
-    Reading a pipe could wait for ever, and reading a device has no end.
-    """
+    """A local file, open for reading. Raises UserError for a pipe, a device or a folder."""
     with _told_plainly("cannot read", place):
-        # Without O_NONBLOCK, to open a pipe waits for its writer.
+        # Without O_NONBLOCK, to open a pipe waits for its writer; to read a device has no end.
         descriptor = os.open(place, os.O_RDONLY | os.O_NONBLOCK)
     kind = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(kind):
@@ -121,14 +125,6 @@ def open_regular(place: str) -> BinaryIO:
         what = "a folder" if stat.S_ISDIR(kind) else "a pipe or a device"
         raise UserError(f"cannot read {place}: it is {what}, not a regular file")
     return os.fdopen(descriptor, "rb")
-
-
-def _check_size(place: str, size: int, most: int) -> None:
-    if size > most:
-        raise UserError(
-            f"cannot read {place}: it has {size:,} bytes, more than the {most:,} "
-            "that such a file may have"
-        )
 
 
 def write(place: str, content: bytes) -> None:

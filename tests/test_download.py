@@ -9,7 +9,6 @@ import signal
 import socket
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -313,7 +312,6 @@ def test_a_proxy_of_the_environment_is_used(tmp_path, files, labels_only, monkey
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_dead_proxy_is_named_without_its_password(tmp_path, monkeypatch, scheme):
-    monkeypatch.setattr(urllib.request, "proxy_bypass", lambda host: False)
     address = closed_mirror().split("/")[2]
     monkeypatch.setenv(f"{scheme}_proxy", f"http://me:secret@{address}")
     text = failure(tmp_path, f"{scheme}://mnist.invalid/")

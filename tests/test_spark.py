@@ -163,7 +163,7 @@ def test_options_of_java_that_the_user_gave_come_last_and_stay(monkeypatch, give
     monkeypatch.delenv("SPARK_SUBMIT_OPTS", raising=False)
     if given:
         monkeypatch.setenv("SPARK_SUBMIT_OPTS", given)
-    with java._environment("SPARK_SUBMIT_OPTS", "-XX:TieredStopAtLevel=1"):
+    with java._environment_of_java("-XX:TieredStopAtLevel=1"):
         words = os.environ["SPARK_SUBMIT_OPTS"].split()
         assert words == ["-XX:TieredStopAtLevel=1", *([given] if given else [])]
     assert os.environ.get("SPARK_SUBMIT_OPTS") == given

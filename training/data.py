@@ -38,10 +38,7 @@ def with_shifts(split: Split, most: int, seed: int, epoch: int) -> Split:
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Split into training images and a share of validation images, drawn once by the seed.
-
-    Raises UserError if one of the two is empty.
-    """
+    """Training images, and a share for validation. Raises UserError if one of them is empty."""
     return _drawn(split, share, seed, False), _drawn(split, share, seed, True)
 
 

@@ -35,10 +35,7 @@ def partitions_epoch(blocks: RDD, parameters: Arrays, settings: Settings, epoch:
 
 
 def sum_of_partitions(blocks: RDD, tuples_of_partition) -> tuple:
-    """The sum, in order, of the tuples that a function of (partition, its blocks) yields.
-
-    Raises EmptyMiniBatch if there are no tuples.
-    """
+    """The sum of the tuples that a function of (partition, its blocks) yields, in order."""
 
     def one_tuple(partition: int, blocks_here: Iterable[Block]) -> Iterator[Numbered]:
         tuples = list(tuples_of_partition(partition, blocks_here))

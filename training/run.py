@@ -55,10 +55,9 @@ class Run(NamedTuple):
 def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
     """A run that is ready to train, for the length of a `with` block.
 
-    given: the settings before the defaults were filled in, for --classes.
-
-    Raises UserError if the data is missing, a place cannot be written, another run writes to the
-    model folder, Spark does not start, or the checkpoint comes from a different run.
+    given: the settings before the defaults were filled in, for --classes. Raises UserError if the
+    data is missing, a place cannot be written, another run writes to the model folder, Spark does
+    not start, or the checkpoint comes from a different run.
     """
     storage.check_writable(settings.model_dir, settings.plots_dir)
     place = data_loader.find_data(settings.data)
@@ -99,10 +98,7 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
 
 
 def save(run: Run, trained: Trained) -> bool:
-    """Save the model and draw the figures; returns whether the run finished.
-
-    Raises UserError if a place cannot be written.
-    """
+    """Save the model, draw the figures; returns whether the run finished. Raises UserError."""
     settings, done = run.settings, len(trained.history)
     if done == 0:
         print("stopped in the first epoch: nothing to save", file=sys.stderr)

@@ -252,19 +252,14 @@ def from_command_line(argv: Sequence[str] | None) -> tuple[Settings, dict[str, A
     """
     parser = arguments()
     given = vars(parser.parse_args(argv))
-    if given["classes"] is not None:
-        given["digits"] = range(expected_classes(given["classes"]))
+    words = given["classes"]
+    if words is not None:
+        is_all = [word.lower() for word in words] == ["all"]  # the data will say how many
+        given["digits"] = range(10 if is_all else max(2, len(words)))
     try:
         return complete(given), given
     except UserError as error:
         parser.error(str(error))
-
-
-def expected_classes(words: Sequence[str]) -> int:
-    """The number of classes in --classes; for `all` 10, until the data says how many."""
-    if [word.lower() for word in words] == ["all"]:
-        return 10
-    return max(2, len(words))
 
 
 def complete(given: Mapping[str, Any]) -> Settings:

@@ -1,6 +1,5 @@
 """The driver's part after the reduce: the learning rate of an epoch, and the update."""
 
-import functools
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,38 +14,25 @@ Step = Callable[[Arrays, Arrays, State, float, int], tuple[Arrays, State]]
 
 
 def driver_step(settings: Settings) -> Step:
-    """The update of an epoch. In averaging it is the mean of the partitions' parameters."""
-    if settings.strategy == "averaging":
-        return mean_of_partitions
-    return functools.partial(penalised, settings)
+    """The update of an epoch: the optimizer's step on gradients with weight decay.
 
+    In averaging it gives the mean of the partitions' parameters; gradients: theta minus this mean.
+    """
 
-def penalised(
-    settings: Settings,
-    parameters: Arrays,
-    gradients: Arrays,
-    state: State,
-    learning_rate: float,
-    epoch: int,
-) -> tuple[Arrays, State]:
-    """The optimizer's step, on gradients with weight decay."""
-    gradients = with_weight_decay(gradients, parameters, settings.weight_decay)
-    step = OPTIMIZERS[settings.optimizer]
-    return step(parameters, gradients, state, learning_rate, epoch)
+    def step(
+        parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, epoch: int
+    ) -> tuple[Arrays, State]:
+        if settings.strategy == "averaging":
+            return sgd(parameters, gradients, {}, 1.0, epoch)
+        gradients = with_weight_decay(gradients, parameters, settings.weight_decay)
+        optimizer = OPTIMIZERS[settings.optimizer]
+        return optimizer(parameters, gradients, state, learning_rate, epoch)
 
-
-def mean_of_partitions(
-    parameters: Arrays, gradients: Arrays, state: State, learning_rate: float, epoch: int
-) -> tuple[Arrays, State]:
-    """The mean of the partitions' parameters; gradients: theta minus this mean."""
-    return sgd(parameters, gradients, {}, 1.0, epoch)
+    return step
 
 
 def rates_of_epoch(settings: Settings, epoch: int) -> tuple[float, float]:
-    """The learning rates at the beginning and at the end of an epoch.
-
-    A linear schedule falls to 0 over all epochs.
-    """
+    """The learning rates at the beginning and at the end of an epoch; a schedule ends at 0."""
     rate = settings.learning_rate
     if settings.schedule == "linear":
         left = settings.epochs - epoch + 1

@@ -29,7 +29,6 @@ from runtime.command_line import (
     DATA_HELP,
     Parser,
     UserError,
-    complain,
     exit_status,
     nonempty,
     printable,
@@ -150,37 +149,14 @@ def label_images(options: argparse.Namespace) -> int:
     """Print the answer for each image file; returns 0, or 1 if a file could not be read."""
     trained, _ = load_model(options.model_dir)
     limits = doubt.load(options.model_dir, trained.parameters)
-    known = labels.known(trained)
-    heading, _ = model_files.words_for(trained.names())
-    class_width = max(map(len, [heading, *trained.names()]))
-    columns = f"  {heading:>{class_width}}  output  runner-up"
-    room = shutil.get_terminal_size().columns - len(columns)
-    width = max(4, min(room, max(map(len, options.images))))
-    answers: list[labels.Label] = []
-    status = 0
-    for file in options.images:
-        try:
-            answer = labels.label(trained, limits, file)
-        except UserError as error:
-            complain(str(error))
-            status = 1
-            continue
-        if known and not answers:
-            print(printable(known), file=sys.stderr if options.json else sys.stdout)
-        if options.json:
-            say(labels.as_json(answer))
-        else:
-            if not answers:
-                say(f"{'file':<{width}}{columns}")
-            say(labels.as_row(answer, width, class_width))
-        answers.append(answer)
+    answers = labels.print_answers(trained, limits, options.images, options.json)
     if options.show and answers:
         from pictures import figures
 
         seen = [(answer.file, answer.pixels, labels.caption(answer)) for answer in answers]
         figures.draw_inputs(options.plots_dir, seen)
         print(f"saved {printable(options.plots_dir)}/inputs.png", file=sys.stderr)
-    return status
+    return int(len(answers) < len(options.images))
 
 
 def export_network(model_dir: str, file: str) -> None:

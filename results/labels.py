@@ -2,6 +2,9 @@
 
 import json
 import os
+import shutil
+import sys
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +14,7 @@ from network.sequential import outputs_of
 from results import doubt
 from results.doubt import Doubt
 from results.model_files import Trained, words_for
+from runtime.command_line import UserError, complain, printable, say
 
 DIGITS = list(map(str, range(10)))
 
@@ -51,6 +55,34 @@ def label(trained: Trained, limits: Doubt, file: str) -> Label:
     outputs = dict(zip(digits, Y.tolist(), strict=True))
     names = dict(zip(digits, trained.names(), strict=True))
     return Label(file, pixels, digits[first], digits[second], outputs, reason, names)
+
+
+def print_answers(
+    trained: Trained, limits: Doubt, files: Sequence[str], as_json_lines: bool
+) -> list[Label]:
+    """Print a line for each image file, and what is wrong with those that cannot be read.
+
+    Returns the answers. Before the first one comes a line on the classes that the network knows.
+    """
+    heading, _ = words_for(trained.names())
+    class_width = max(map(len, [heading, *trained.names()]))
+    columns = f"  {heading:>{class_width}}  output  runner-up"
+    room = shutil.get_terminal_size().columns - len(columns)
+    width = max(4, min(room, max(map(len, files))))
+    answers: list[Label] = []
+    for file in files:
+        try:
+            answer = label(trained, limits, file)
+        except UserError as error:
+            complain(str(error))
+            continue
+        if known(trained) and not answers:
+            print(printable(known(trained)), file=sys.stderr if as_json_lines else sys.stdout)
+        if not answers and not as_json_lines:
+            say(f"{'file':<{width}}{columns}")
+        say(as_json(answer) if as_json_lines else as_row(answer, width, class_width))
+        answers.append(answer)
+    return answers
 
 
 def as_json(answer: Label) -> str:

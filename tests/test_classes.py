@@ -61,7 +61,8 @@ def test_a_run_and_its_scores_say_the_names_of_the_classes(
     pixels = idx_files.read_images(Path(small_mnist, "t10k-images-idx3-ubyte").read_bytes(), "")[2]
     Image.fromarray(255 - pixels.reshape(28, 28)).resize((140, 140)).save(image)
     assert predict.main([image, *places]) == 0
-    heading, row, *_ = capsys.readouterr().out.splitlines()
+    known, heading, row, *_ = capsys.readouterr().out.splitlines()
+    assert known == "this network knows only the classes Trouser, Bag and Boot"
     assert heading.split() == ["file", "class", "output", "runner-up"]
     assert row.split()[1] in CLOTHES and row.split()[3] in CLOTHES
     assert predict.main([image, *places, "--json"]) == 0

@@ -260,6 +260,7 @@ def test_a_model_folder_that_is_not_there_is_named(refusal, tmp_path):
 def test_a_model_whose_settings_are_of_another_network_is_refused(refusal, model):
     settings = json.loads((model / "settings.json").read_text())
     settings["settings"]["digits"] = [0, 1, 2]
+    del settings["data"]["counts"]
     (model / "settings.json").write_text(json.dumps(settings))
     text = refusal("predict")
     assert str(model) in text and ">>dense 2<<, sigmoid: it gives 2 values" in text

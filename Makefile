@@ -24,6 +24,11 @@ NPX := npx
 LARGE :=
 BENCHMARKS := epochs jobs mllib scaling executors memory recipes
 
+# Python keeps what it has compiled, and pytest the tests that it has rewritten: seconds each time.
+unexport PYTHONDONTWRITEBYTECODE
+# Two processes, each with a Spark of its own.
+PYTEST := -m pytest -q -n 2 --dist loadfile
+
 .PHONY: help modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
     cluster-demo hadoop-demo lint bench notebook clean
 
@@ -36,14 +41,14 @@ run: .venv/program
 
 test: .venv/tests
 	@echo "3 minutes; \`make test-all\` runs the rest"
-	$(PYTHON_HERE) -m pytest -q $(ARGS)
+	$(PYTHON_HERE) $(PYTEST) $(ARGS)
 
 test-all: .venv/tests browsers
 	@echo "10 minutes; \`make test-hadoop\` runs those on Hadoop"
-	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) -m pytest -q -m "not hadoop" $(ARGS)
+	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) $(PYTEST) -m "not hadoop" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
-	.venv-spark-3.5/bin/python -m pytest -q $(ARGS)
+	.venv-spark-3.5/bin/python $(PYTEST) $(ARGS)
 
 modules.zip: .venv/program
 	@$(PYTHON_HERE) -m runtime.modules $@

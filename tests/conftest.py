@@ -160,9 +160,9 @@ def unprivileged():
     @contextlib.contextmanager
     def become(folder: Path):
         user = os.geteuid()
-        for outer in (folder, *folder.parents[:3]):  # let that user pass
-            outer.chmod(outer.stat().st_mode | stat.S_IXOTH | stat.S_IXGRP)
         if user == 0:
+            for outer in (folder, *folder.parents):  # let that user pass
+                outer.chmod(outer.stat().st_mode | stat.S_IXOTH | stat.S_IXGRP)
             os.seteuid(65534)
         try:
             yield

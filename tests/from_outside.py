@@ -88,7 +88,7 @@ def listening(pids: set[int]) -> list[tuple[ipaddress._BaseAddress, int]]:
 
 
 def all_answers_to_strangers(spark: SparkContext, ports: set[int]) -> set[str]:
-    """What some ports speak, asked at once: one that says nothing costs six seconds."""
+    """What some ports speak, asked at once: one that says nothing costs three seconds."""
     with ThreadPoolExecutor(len(ports)) as pool:
         return set().union(*pool.map(lambda port: answers_to_strangers(spark, port), ports))
 
@@ -102,7 +102,7 @@ def answers_to_strangers(spark: SparkContext, port: int) -> set[str]:
     jvm = spark._jvm
     spoke = set()
     conf = jvm.org.apache.spark.SparkConf(False)
-    conf.set("spark.rpc.lookupTimeout", "3s").set("spark.rpc.askTimeout", "3s")
+    conf.set("spark.rpc.lookupTimeout", "1500ms").set("spark.rpc.askTimeout", "1500ms")
     security = jvm.org.apache.spark.SecurityManager
     no_key, file_of_secret = (getattr(security, f"$lessinit$greater$default${n}")() for n in (2, 3))
     stranger = jvm.org.apache.spark.rpc.RpcEnv.create(
@@ -125,7 +125,7 @@ def answers_to_strangers(spark: SparkContext, port: int) -> set[str]:
     try:
         no_blocks = spark._gateway.new_array(jvm.java.lang.String, 0)
         asked = network.shuffle.protocol.OpenBlocks("app", "0", no_blocks).toByteBuffer()
-        factory.createClient("127.0.0.1", port).sendRpcSync(asked, 3000)
+        factory.createClient("127.0.0.1", port).sendRpcSync(asked, 1500)  # ms
         spoke.add("blocks")
     except Py4JJavaError:
         pass

@@ -83,7 +83,7 @@ def test_a_job_that_spark_gives_up_is_told_in_one_line():
     assert errors[2].startswith("error: Spark's Java process has ended")
 
 
-@pytest.mark.parametrize("with_session", [False, True])
+@pytest.mark.parametrize("with_session", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_a_mistake_in_a_map_keeps_its_traceback_after_java_has_ended(spark, with_session):
     if with_session:  # PySpark's SQL, which reads Parquet files, changes what is raised
         SparkSession.builder.getOrCreate()

@@ -1,5 +1,5 @@
 # make run            train on MNIST, then score the test set       make run ARGS="--epochs 5"
-# make test           run the tests that a change needs (3 minutes)
+# make test           run the tests that a change needs (2 minutes)
 # make test-all       all tests but those on Hadoop: clusters, failures, browsers (10 minutes)
 # make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
@@ -40,7 +40,7 @@ run: .venv/program
 	@$(PYTHON_HERE) train.py --score $(ARGS)
 
 test: .venv/tests
-	@echo "3 minutes; \`make test-all\` runs the rest"
+	@echo "2 minutes; \`make test-all\` runs the rest"
 	$(PYTHON_HERE) $(PYTEST) $(ARGS)
 
 test-all: .venv/tests browsers

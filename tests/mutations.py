@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = shutil.ignore_patterns(
     ".git", ".venv*", ".hadoop", "__pycache__", ".*_cache", ".hypothesis", "data", "model"
 )
-# On a loaded machine too: the tests of `make test` take three minutes on a quiet one.
+# On a loaded machine too: the tests of `make test` take two minutes on a quiet one.
 SECONDS = 3000
 
 

@@ -20,7 +20,6 @@ from results import checkpoints, claim, doubt, model_files
 from runtime import storage
 from runtime.command_line import UserError
 from training.optimizers import OPTIMIZERS
-from training.recipes import STRATEGIES
 from training.settings import from_command_line, saved_settings
 
 ROOT = Path(train.__file__).parent
@@ -77,8 +76,8 @@ def same_end(one: str | Path, other: str | Path) -> bool:
 
 @pytest.mark.parametrize(
     ("strategy", "optimizer"),
-    [*((strategy, "adam") for strategy in STRATEGIES)]
-    + [("partitions", "sgd"), ("partitions", "momentum")],
+    [("maps", "adam"), ("partitions", "momentum"), ("averaging", "adam")]
+    + [pytest.param("partitions", other, marks=pytest.mark.long) for other in ("sgd", "adam")],
 )
 def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(
     run, whole, tmp_path, strategy, optimizer
@@ -93,6 +92,7 @@ def test_a_resumed_run_ends_with_the_bits_of_one_in_one_go(
     assert same_end(tmp_path / "parts", whole(*words))
 
 
+@pytest.mark.long
 def test_the_learning_rate_of_the_bold_driver_is_resumed_at_a_uri(run, whole, tmp_path):
     words = "--strategy partitions --bold-driver --learning-rate 2".split()
     for epochs in (3, EPOCHS):
@@ -265,6 +265,7 @@ def test_who_starts_again_over_an_unfinished_run_is_told(run, breaks, tmp_path):
     assert "of a run that stopped" not in said, "that one was complete"
 
 
+@pytest.mark.long
 def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
     run, breaks, tmp_path, capsys
 ):

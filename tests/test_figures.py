@@ -196,6 +196,7 @@ def test_many_classes_are_counted_in_the_title_instead_of_named():
     assert title == "EMNIST, 62 classes, maps"
 
 
+@pytest.mark.long
 def test_a_confusion_matrix_of_many_classes_is_legible():
     counts = np.full((62, 62), 2345) * np.eye(62, dtype=int)
     figure = figures.confusion_matrix(counts, MANY, "EMNIST")
@@ -304,7 +305,10 @@ savefig.facecolor: red
 """
 
 
-@pytest.mark.parametrize(("backend", "taken"), [("no such backend", "agg"), ("svg", "svg")])
+@pytest.mark.parametrize(
+    ("backend", "taken"),
+    [("no such backend", "agg"), pytest.param("svg", "svg", marks=pytest.mark.long)],
+)
 def test_no_figure_depends_on_the_users_backend_or_settings_of_matplotlib(tmp_path, backend, taken):
     (tmp_path / "matplotlibrc").write_text(SETTINGS)
     drawn = subprocess.run(

@@ -284,7 +284,9 @@ def test_a_share_without_an_image_is_refused(spark, share):
         hold_out(numbered_images(spark, 1), share, seed=1)
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy", ["maps", *(pytest.param(one, marks=pytest.mark.long) for one in STRATEGIES[1:])]
+)
 def test_images_that_are_held_out_have_no_part_in_the_parameters(spark, strategy):
     """Others in their places change the validation and not one bit of what was learned."""
     whole = numbered_images(spark, 400)
@@ -382,10 +384,15 @@ def left_by(folder) -> tuple[bytes, list[str]]:
 
 @pytest.mark.parametrize(
     ("text", "strategy"),
-    [(MLP, "averaging"), (SMALL_CONV, "maps"), (SMALL_CONV, "partitions")]
+    [(MLP, "averaging"), (SMALL_CONV, "partitions")]
     + [
         pytest.param(*other, marks=pytest.mark.long)
-        for other in ((SMALL_CONV, "averaging"), (MLP, "maps"), (MLP, "partitions"))
+        for other in (
+            (SMALL_CONV, "averaging"),
+            (SMALL_CONV, "maps"),
+            (MLP, "maps"),
+            (MLP, "partitions"),
+        )
     ],
 )
 def test_a_resumed_network_ends_with_the_bits_of_one_in_one_go(

@@ -225,6 +225,7 @@ def test_more_partitions_than_shards_are_refused(spark, folder):
     assert text == f"--partitions {SHARDS + 1}: the train set has only {SHARDS} shards"
 
 
+@pytest.mark.long
 def test_a_run_with_every_place_in_a_hadoop_file_system_is_scored(
     folder, mounted, tmp_path, capsys, without_scores_drawn
 ):

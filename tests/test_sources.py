@@ -259,7 +259,9 @@ def test_windows_line_ends_and_empty_lines_in_csv_change_nothing(spark, parts, t
     assert_holds(spark, tmp_path, parts)
 
 
-@pytest.mark.parametrize("start", ["", "file://"], ids=["path", "URI"])
+@pytest.mark.parametrize(
+    "start", ["", pytest.param("file://", marks=pytest.mark.long)], ids=["path", "URI"]
+)
 def test_folders_of_images_are_read_by_the_executors(spark, parts, tmp_path, start):
     folder = tmp_path / "a folder, [with] {odd} characters"
     write_folders(parts, folder)
@@ -531,7 +533,10 @@ def test_shards_can_be_made_of_parquet_files(spark, parts, parquet, tmp_path):
     assert_holds(spark, tmp_path, parts, partitions=5)
 
 
-@pytest.mark.parametrize("layout", ["npz", "csv", "folders", "emnist"])
+@pytest.mark.parametrize(
+    "layout",
+    ["csv", "emnist", *(pytest.param(one, marks=pytest.mark.long) for one in ("npz", "folders"))],
+)
 def test_shards_can_be_made_of_any_layout(spark, parts, tmp_path, layout):
     place = tmp_path / "source"
     place.mkdir()

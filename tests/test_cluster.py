@@ -113,7 +113,8 @@ def test_a_local_cluster_answers_nobody_and_leaves_no_process_when_its_driver_is
         (java,) = (pid for pid in lines if "SparkSubmit" in lines[pid])
         os.kill(python if killed == "python" else java, signal.SIGKILL)
         training.process.wait(timeout=600)
-        wait_until(lambda: not marked(mark))
+        # `started` has left a shell, which watches until the end of the block.
+        wait_until(lambda: all(line.startswith("sh -c") for line in marked(mark).values()))
 
 
 def assert_private(spark, servers: list[subprocess.Popen]) -> None:
@@ -137,13 +138,11 @@ def executors_of(worker: subprocess.Popen) -> list[int]:
     return [pid for pid in lines if "CoarseGrainedExecutor" in lines[pid]]
 
 
-@pytest.mark.parametrize(
-    ("strategy", "data"), [("maps", "whole"), ("partitions", "shards"), ("averaging", "shards")]
-)
+@pytest.mark.parametrize(("strategy", "data"), [("maps", "whole"), ("averaging", "shards")])
 def test_executor_worker_and_driver_are_killed_in_epochs_and_no_bit_changes(
     spark, cluster, small_mnist, shards, tmp_path, undisturbed, strategy, data
 ):
-    """The driver is resumed; with each strategy and optimizer: see test_checkpoints.py."""
+    """The driver is resumed. For partitions see test_hosts.py and test_checkpoints.py."""
     words = ["--data", small_mnist if data == "whole" else shards, *words_of(strategy)]
     words += ["--optimizer", "momentum", "--learning-rate", "0.05"]
     with Training(cluster, tmp_path, *words, halts=(2, 3, 4)) as training:

@@ -65,8 +65,8 @@ def hosts() -> Iterator[list[Host]]:
 def test_a_host_that_is_cut_off_in_an_epoch_changes_no_bit(
     hosts, small_mnist, tmp_path, undisturbed
 ):
-    """For the other strategies see test_cluster.py: only who notices the loss is another here."""
-    words = ["--data", small_mnist, *words_of("maps")]
+    """For the other strategies see test_cluster.py, which kills executors and workers."""
+    words = ["--data", small_mnist, *words_of("partitions")]
     (tmp_path / "cluster").mkdir()
     with standalone_cluster(tmp_path / "cluster", hosts=hosts) as cluster:
         with cluster.properties.open("a") as properties:

@@ -620,7 +620,7 @@ def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int,
     return process.returncode, output, errors
 
 
-MOMENTS = 10
+MOMENTS = 6
 
 
 @on_linux

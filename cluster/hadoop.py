@@ -65,7 +65,7 @@ class Hadoop:
         path = f"{self.folder}/bin:{os.environ['PATH']}"
         variables = {"PATH": path, "JAVA_HOME": _java_home()}
         with open(self.folder / f"{name}.log", "wb") as output:
-            # What containers write, and the sockets to their Python, are nobody else's.
+            # Only this account reads what containers write, and the sockets to their Python.
             process = started(
                 self.java(words),
                 variables=variables,
@@ -161,7 +161,7 @@ def _configure(folder: Path) -> str:
 
 
 def _free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on."""
+    """Free ports on loopback."""
     with contextlib.ExitStack() as opened:
         sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

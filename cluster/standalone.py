@@ -54,7 +54,7 @@ def standalone_cluster(
             name = f"org.apache.spark.deploy.{kind}"
             command = [str(SPARK_HOME / "bin" / "spark-class"), name, *shared, *words]
             output = running.enter_context(open(log, "wb"))
-            # What executors write, and the sockets to their Python, are nobody else's either.
+            # Only this account reads what executors write, and the sockets to their Python.
             process = started(command, host, stdout=output, stderr=subprocess.STDOUT, umask=0o077)
             return running.enter_context(process)
 

@@ -1,4 +1,4 @@
-"""How Spark starts, files at a place, and how the scripts talk to a person.
+"""How Spark starts, files at a place, and the command line.
 
 Knows nothing of networks and images.
 """

@@ -1,4 +1,4 @@
-"""What the scripts share in talking with a person: arguments, one-line errors, exit status."""
+"""What the scripts share: arguments, one-line errors, exit status."""
 
 import argparse
 import contextlib
@@ -12,7 +12,7 @@ from typing import NoReturn, ParamSpec, TextIO
 
 
 class UserError(Exception):
-    """A mistake that a person can mend. Its text says what was wrong, where, and what to do."""
+    """A mistake that the user can mend. Its text says what was wrong, where, and what to do."""
 
 
 DATA_HELP = (

@@ -3,7 +3,7 @@
 A local path is read and written by Python alone. A URI, anything with a scheme such as `file://`,
 goes through Spark's own Hadoop file systems, with the credentials that Spark was given, and needs
 a running SparkContext. A file is written to a temporary name of its own beside its place and
-renamed, so that nobody ever reads half of one. In an object store it is written in one piece:
+renamed, so that no reader sees half of one. In an object store it is written in one piece:
 there, a file appears whole when it is closed, and to rename is to copy and delete.
 """
 
@@ -269,7 +269,7 @@ def _as_hadoop_has_it(uri: str) -> str:
 
 @contextmanager
 def _told_plainly(what: str, place: str):
-    """Turn the errors of both kinds of storage into one line for a person."""
+    """Turn the errors of both kinds of storage into a one-line message."""
     try:
         yield
     except OSError as error:

@@ -122,6 +122,19 @@ def test_an_executor_and_a_node_manager_that_are_killed_in_an_epoch_change_no_bi
     assert b"PNG" in storage.read(f"{hadoop.uri}/killed/plots/cost.png")[:8]
 
 
+def test_yarn_may_be_named_in_the_defaults_of_spark(hadoop, data, tmp_path, undisturbed):
+    """`python train.py` then trains there, as by spark-submit."""
+    settings = (hadoop.folder / "spark.properties").read_text()
+    (tmp_path / "spark-defaults.conf").write_text(f"{settings}\nspark.master yarn\n")
+    words = [*words_of("partitions"), "--data", data["small"]]
+    places = ["--model-dir", "hdfs:///by-defaults", "--plots-dir", str(tmp_path)]
+    command = [sys.executable, str(Path(train.__file__)), *words, *places]
+    variables = {**hadoop.variables, "SPARK_CONF_DIR": str(tmp_path)}
+    with Submitted(command, tmp_path, variables=variables) as run:
+        run.ended()
+    assert bits(f"{hadoop.uri}/by-defaults") == undisturbed(*words)
+
+
 class Attempts:
     """What the attempts of a run in cluster mode have printed, in their containers."""
 

@@ -1,6 +1,6 @@
 # make run            train on MNIST, then score the test set       make run ARGS="--epochs 5"
 # make test           run the tests that a change needs (2 minutes)
-# make test-all       all tests but those on Hadoop: clusters, failures, browsers (10 minutes)
+# make test-all       all tests but those on Hadoop: clusters, failures, browsers (15 minutes)
 # make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
 # make mutations      break the program in 30 places; `make test` has to notice (30 minutes)
@@ -44,7 +44,7 @@ test: .venv/tests
 	$(PYTHON_HERE) $(PYTEST) $(ARGS)
 
 test-all: .venv/tests browsers
-	@echo "10 minutes; \`make test-hadoop\` runs those on Hadoop"
+	@echo "15 minutes; \`make test-hadoop\` runs those on Hadoop"
 	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) $(PYTEST) -m "not hadoop" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests

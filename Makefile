@@ -1,7 +1,7 @@
 # make run            train on MNIST, then score the test set       make run ARGS="--epochs 5"
 # make test           run the tests that a change needs (2 minutes)
 # make test-all       all tests but those on Hadoop: clusters, failures, browsers (15 minutes)
-# make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
+# make test-hadoop    the tests on HDFS, YARN and S3 (20 minutes); needs Maven (mvn)
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
 # make mutations      break the program in 30 places; `make test` has to notice (30 minutes)
 # make lint           check style, types and imports, and with npm the page's JavaScript
@@ -75,7 +75,7 @@ hadoop-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)
 
 test-hadoop: .venv/tests
-	@echo "8 minutes"
+	@echo "20 minutes"
 	$(PYTHON_HERE) -m pytest -q -m hadoop $(ARGS)
 
 mutations: .venv/tests

@@ -277,14 +277,14 @@ def test_a_quota_that_is_full_ends_a_run_with_one_line_and_a_whole_checkpoint(
 
 
 def test_the_demonstration_trains_on_yarn_scores_and_leaves_no_process(
-    small_mnist, tmp_path, monkeypatch
+    mnist, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    words = ["--data", small_mnist, "--strategy", "partitions", "--epochs", "2"]
+    words = ["--data", mnist, "--strategy", "partitions", "--epochs", "2"]
     demo = [sys.executable, "-m", "cluster.hadoop_demo", *words]
     done = subprocess.run(demo, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("epoch 2/2") == 2 and "test images" in done.stdout
+    assert done.stdout.count("epoch 2/2") == 2 and "2,115 test images" in done.stdout
     for file in ("data/digits/train-images-idx3-ubyte-00007.gz", "client/plots/cost.png"):
         assert f"/{file}\n" in done.stdout
     assert "/cluster/model/metrics.json\n" in done.stdout
@@ -293,10 +293,10 @@ def test_the_demonstration_trains_on_yarn_scores_and_leaves_no_process(
 
 
 def test_a_demonstration_that_is_killed_stops_its_servers_and_containers(
-    small_mnist, tmp_path, monkeypatch
+    mnist, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    words = ["--data", small_mnist, "--epochs", "100000"]
+    words = ["--data", mnist, "--epochs", "100000"]
     command = [sys.executable, "-m", "cluster.hadoop_demo", *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
         pids = []

@@ -97,11 +97,10 @@ def score_test_set(
     import data_loader
     from pictures import report
 
-    trained, of_training = load_model(model_dir)
+    trained, run = load_model(model_dir)
     storage.check_writable(model_dir, plots_dir)
     if data is None:
-        data = followed(of_training, model_dir)
-    run = model_files.load_settings(model_dir)
+        data = followed(run["data"]["place"], model_dir)
     settings = run["settings"]
     transpose = settings.get("transpose") or None
     place = data_loader.find_data(data)
@@ -167,14 +166,14 @@ def export_network(model_dir: str, file: str) -> None:
     from results import export
 
     storage.check_writable(os.path.dirname(file) or ".")
-    trained, _ = load_model(model_dir)
-    settings = model_files.load_settings(model_dir)["settings"]
-    storage.write(file, export.as_onnx(trained, transposed=bool(settings.get("transpose"))))
+    trained, run = load_model(model_dir)
+    transposed = bool(run["settings"].get("transpose"))
+    storage.write(file, export.as_onnx(trained, transposed))
     say(f"saved {file}")
 
 
-def load_model(folder: str) -> tuple[Trained, str]:
-    """The trained network in a model folder, and the place of its training data.
+def load_model(folder: str) -> tuple[Trained, dict[str, Any]]:
+    """The trained network in a model folder, and the content of its settings.json.
 
     Raises UserError unless the model's files are complete and belong together.
     """
@@ -186,7 +185,7 @@ def load_model(folder: str) -> tuple[Trained, str]:
     parameters = model_files.load_parameters(folder, network)
     checkpoints.tell_of_another(folder, parameters)
     trained = Trained(network, parameters, digits, [], run["data"].get("classes", ()))
-    return trained, run["data"]["place"]
+    return trained, run
 
 
 def arguments() -> argparse.ArgumentParser:

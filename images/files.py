@@ -61,9 +61,12 @@ def kind_of(head: bytes, inside: str = "") -> str:
 def npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     """The shape of the array in a .npy file, whether it lies by columns, and its type.
 
-    The numbers follow in the file. Raises ValueError, or KeyError for a version that is not known.
+    The numbers follow in the file. Raises ValueError.
     """
-    return NPY_HEADERS[np.lib.format.read_magic(file)](file)
+    version = np.lib.format.read_magic(file)
+    if version not in NPY_HEADERS:
+        raise ValueError(f"version {version} of the .npy format")
+    return NPY_HEADERS[version](file)
 
 
 def opened(place: str) -> BinaryIO:

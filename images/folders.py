@@ -23,6 +23,7 @@ from runtime.command_line import UserError
 
 PATTERN = re.compile(found.SET + found.PART, re.IGNORECASE)
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
+MOST_BYTES = 2**26  # in one image file
 Classes = dict[str, list[str]]  # the image files in each subfolder
 
 
@@ -71,6 +72,7 @@ def read(
         "*/*",
         partitions,
         lambda position: ((position + 1) * partitions - 1) // size,
+        MOST_BYTES,
     )
     rows = images.map(lambda file: (file[1], file[2], labels.value[file[0]]))
     return read_rows(place, rows, decode, digits, transposed)

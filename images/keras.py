@@ -64,11 +64,23 @@ def read_array(place: str, name: str) -> np.ndarray:
                         f"{place}: {name} claims to unpack to {member.file_size:,} bytes; too many"
                     )
                 with archive.open(member) as values:
-                    return np.lib.format.read_array(values, allow_pickle=False)
+                    return _read_npy(values, member.file_size)
         except UserError:
             raise
         except Exception as error:  # zipfile and NumPy raise many kinds of errors for broken files
             raise UserError(f"{place}: {name} cannot be read ({error})") from None
+
+
+def _read_npy(file, size: int) -> np.ndarray:
+    """The array; ValueError unless the header promises what the member holds."""
+    shape, by_columns, dtype = files.npy_header(file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    count = int(np.prod(shape, dtype=object))
+    values = file.read(size)
+    if len(values) != count * dtype.itemsize:
+        raise ValueError(f"{len(values)} bytes where its header promises {count} {dtype} values")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _described(values: np.ndarray) -> str:

@@ -92,11 +92,12 @@ def read_files(
     glob: str,
     partitions: int,
     partition_of: Callable[[int], int],
+    most: int = storage.MOST_BYTES,
 ) -> RDD:
     """(position, place, content) of the files in a folder, in order, read by the executors.
 
     names: of the files; one may lie in a subfolder. glob: matches all of them. partition_of: the
-    partition of a file, by its position in `names`.
+    partition of a file, by its position in `names`. most: bytes in a file of a local folder.
     """
     shipped = spark.broadcast(names)
     if storage.is_uri(folder):
@@ -120,7 +121,7 @@ def read_files(
     def read_own(partition: int) -> Iterator[tuple[int, str, bytes]]:
         for position, name in enumerate(shipped.value):
             if partition_of(position) == partition:
-                content = storage.read(os.path.join(absolute, name))
+                content = storage.read(os.path.join(absolute, name), most)
                 yield position, os.path.join(folder, name), content
 
     return spark.parallelize(range(partitions), partitions).flatMap(read_own)

@@ -69,6 +69,7 @@ def print_answers(
     columns = f"  {heading:>{class_width}}  output  runner-up"
     room = shutil.get_terminal_size().columns - len(columns)
     width = max(4, min(room, max(map(len, files))))
+    knows = known(trained)
     answers: list[Label] = []
     for file in files:
         try:
@@ -76,8 +77,8 @@ def print_answers(
         except UserError as error:
             complain(str(error))
             continue
-        if known(trained) and not answers:
-            print(printable(known(trained)), file=sys.stderr if as_json_lines else sys.stdout)
+        if knows and not answers:
+            print(printable(knows), file=sys.stderr if as_json_lines else sys.stdout)
         if not answers and not as_json_lines:
             say(f"{'file':<{width}}{columns}")
         say(as_json(answer) if as_json_lines else as_row(answer, width, class_width))

@@ -5,7 +5,10 @@ python -m runtime.modules modules.zip       writes it, for `spark-submit --py-fi
 
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
+
+from runtime.command_line import Parser, exit_status
 
 ROOT = Path(__file__).parent.parent
 
@@ -26,5 +29,19 @@ def pack(archive: Path) -> None:
                 modules.write(file, file.relative_to(ROOT))
 
 
+@exit_status
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write the zip that the arguments name; returns 0."""
+    parser = Parser(prog="python -m runtime.modules", description="Pack the program's modules.")
+    parser.add_argument("archive", type=Path, metavar="ZIP", help="the file to write")
+    options = parser.parse_args(argv)
+    try:
+        pack(options.archive)
+    except OSError as error:
+        parser.error(f"cannot write {options.archive}: {error.strerror}")
+    print(f"wrote {options.archive}")
+    return 0
+
+
 if __name__ == "__main__":
-    pack(Path(sys.argv[1]))
+    sys.exit(main())

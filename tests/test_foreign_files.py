@@ -201,7 +201,8 @@ def test_a_model_of_others_does_not_connect_to_another_system(model):
     model_files.save_json(
         str(model), "settings.json", a_run(**{"data.place": "hdfs://192.0.2.1:8020/digits"})
     )
-    _, place = predict.load_model(str(model))
+    _, run = predict.load_model(str(model))
+    place = run["data"]["place"]
     text = refusal(predict.followed, place, str(model))
     assert "give --data hdfs://192.0.2.1:8020/digits" in text
     assert predict.followed(place, "hdfs://here/model") == place

@@ -268,6 +268,14 @@ def test_folders_of_images_are_read_by_the_executors(spark, parts, tmp_path, sta
     assert_holds(spark, f"{start}{folder}", parts, ordered=False)
 
 
+def test_an_image_file_that_is_too_large_is_refused_before_it_is_read(spark, parts, tmp_path):
+    write_folders(parts, tmp_path)
+    image = next((tmp_path / "train").rglob("*.png"))
+    os.truncate(image, 2**26 + 1)  # sparse: it takes no disk
+    with pytest.raises(UserError, match="it has 67,108,865 bytes, more than the 67,108,864"):
+        data_loader.load(spark, str(tmp_path), "train", TEN)
+
+
 def test_folders_of_images_have_the_same_partitions_at_a_path_and_at_a_uri(spark, parts, tmp_path):
     write_folders(parts, tmp_path)
     places = str(tmp_path), tmp_path.as_uri()
@@ -423,7 +431,7 @@ SEVEN = np.zeros((7, 28, 28), np.uint8)
         (npz(x_train=SEVEN / 255, y_train=np.zeros(7, int)), "x_train is 7x28x28 float64"),
         (npz(x_train=SEVEN, y_train=np.zeros(6, int)), "y_train is 6 int64, not one label"),
         (npz(x_train=SEVEN, y_train=np.full(7, 256)), "labels outside 0 to 255"),
-        (npz(x_train=SEVEN, y_train=np.array(["a"] * 7, object)), "Object arrays cannot be loaded"),
+        (npz(x_train=SEVEN, y_train=np.array(["a"] * 7, object)), "holds Python objects"),
         (npz(x_train=np.zeros((200_000, 28, 28), np.uint8)), "too many"),
         (npz(x_train=SEVEN, y_train=np.zeros(7, int))[:-40], "cannot be read"),
     ],

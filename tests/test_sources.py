@@ -24,8 +24,8 @@ SETS = {"train": "train", "test": "t10k"}
 
 @pytest.fixture(scope="module")
 def parts(small_mnist) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """The first 100 training and 30 test images of the small cut, and their labels."""
-    sizes = {"train": 100, "test": 30}
+    """The first 100 training and 60 test images of the small cut: each class is in both parts."""
+    sizes = {"train": 100, "test": 60}
     return {
         part: tuple(values[: sizes[part]] for values in raw_files(small_mnist, part))
         for part in sizes

@@ -1,8 +1,8 @@
 """The mathematics of the article: a 784-64-2 sigmoid network, its error and its gradients.
 
 Pure NumPy, without Spark. Functions of rows take n rows, n >= 1: the article's chain of maps passes
-one image, the faster strategies pass whole blocks. All strategies share these functions. The
-symbols are the article's:
+one image, the faster strategies pass whole blocks. All strategies share these functions. For one
+row `np.dot` is faster than `@`, in `weight_gradient` several times. The symbols are the article's:
 
     x, X   image(s) (n, 784), pixels in [0, 1]       y*     label(s), one-hot (n, k)
     H^, H  hidden layer before and after sigmoid     Y^, Y  output layer before and after sigmoid
@@ -83,7 +83,7 @@ def sigmoid_prime(z: np.ndarray) -> np.ndarray:
 
 def affine(a: np.ndarray, W: np.ndarray, B: np.ndarray) -> np.ndarray:
     """H^ = x W1 + B1 (map 1), Y^ = H W2 + B2 (map 3). a (n, i), W (i, j), B (1, j) -> (n, j)."""
-    return a @ W + B
+    return np.dot(a, W) + B
 
 
 def squared_error(Y: np.ndarray, y_true: np.ndarray) -> float:
@@ -105,7 +105,7 @@ def output_error(Y: np.ndarray, y_true: np.ndarray) -> tuple[float, np.ndarray, 
 
 def input_delta(dB: np.ndarray, W: np.ndarray) -> np.ndarray:
     """dB W^T: the derivative of E by a dense layer's input. dB (n, j), W (i, j) -> (n, i)."""
-    return dB @ W.T
+    return np.dot(dB, W.T)
 
 
 def hidden_delta(dB2: np.ndarray, W2: np.ndarray, H_hat: np.ndarray) -> np.ndarray:
@@ -118,7 +118,7 @@ def weight_gradient(a: np.ndarray, delta: np.ndarray) -> np.ndarray:
 
     a (n, i), delta (n, j) -> (i, j).
     """
-    return np.dot(a.T, delta)  # for one row, several times as fast as `@`
+    return np.dot(a.T, delta)
 
 
 def bias_gradient(delta: np.ndarray) -> np.ndarray:
@@ -133,7 +133,7 @@ def add(total: tuple, more: tuple) -> tuple:
 
     New arrays would allocate 0.2 MB for each image, every 0.1 ms.
     """
-    return tuple(operator.iadd(a, b) for a, b in zip(total, more, strict=True))
+    return tuple(map(operator.iadd, total, more))
 
 
 def mean_gradients(sums: Sums) -> tuple[np.ndarray, ...]:

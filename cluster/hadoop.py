@@ -23,12 +23,14 @@ from xml.sax.saxutils import escape
 from cluster.processes import PROJECT, SPARK_HOME, started, submit_command, wait_until_said
 from runtime import java, modules
 from runtime.command_line import UserError
+from runtime.spark import LOCAL_JAVA_OPTIONS
 
 KEPT = PROJECT / ".hadoop"
 # What a container's Python has to have: numpy everywhere, the others where the driver runs. PySpark
 # comes with the cluster.
 REQUIREMENTS = (PROJECT / "requirements.txt").read_text()
 PACKAGES = re.findall(r"^(?!pyspark)[\w-]+", REQUIREMENTS, re.MULTILINE)
+ENVIRONMENT = "/environment.tar.gz"
 # Each server's class, and what its log says once it serves.
 SERVERS = {
     "name-node": ("hdfs.server.namenode.NameNode", "NameNode RPC up at"),
@@ -78,7 +80,8 @@ class Hadoop:
     def java(self, words: Sequence[str]) -> list[str]:
         """The command that runs a class of Hadoop's with this cluster's settings."""
         jars = f"{self.folder}/conf:{SPARK_HOME}/jars/*:{KEPT}/{hadoop_version()}/*"
-        return [f"{_java_home()}/bin/java", "-XX:+UseSerialGC", "-cp", jars, *words]
+        options = ["-XX:+UseSerialGC", LOCAL_JAVA_OPTIONS, "-cp", jars]
+        return [f"{_java_home()}/bin/java", *options, *words]
 
     def shell(self, *words: str) -> str:
         """What `hdfs dfs WORDS` prints. Raises UserError if it fails."""
@@ -91,11 +94,9 @@ class Hadoop:
     def submit(self, mode: str, script: str, words: Sequence[str]) -> list[str]:
         """The command that sends a script to YARN, to run its driver here or there, by mode.
 
-        Start it with `variables`. Containers get their Python from the packed environment.
+        Start it with `variables`.
         """
         options = ["--deploy-mode", mode, "--num-executors", "2"]
-        options += ["--archives", f"{packed_environment()}#environment"]
-        options += ["--conf", "spark.pyspark.python=./environment/bin/python"]
         if mode == "client":
             options += ["--conf", f"spark.pyspark.driver.python={sys.executable}"]
         else:
@@ -114,13 +115,15 @@ def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
     """
     java.find()
     fetch_jars()
-    packed_environment()
+    environment = packed_environment()
     with contextlib.ExitStack() as running:
         hadoop = Hadoop(folder, running)
         name_node = f"org.apache.hadoop.{SERVERS['name-node'][0]}"
         _run(hadoop.java([name_node, "-format", "-nonInteractive"]), "HDFS could not be made;")
         hadoop.start("name-node", "resource-manager")
         hadoop.start("data-node", "node-manager-1", "node-manager-2")
+        # In HDFS everybody may read it: a node manager unpacks it once, for all applications.
+        hadoop.shell("-put", str(environment), ENVIRONMENT)
         yield hadoop
 
 
@@ -137,7 +140,8 @@ def _configure(folder: Path) -> str:
     text = (PROJECT / "cluster" / "hadoop.ini").read_text()
     settings = configparser.RawConfigParser(delimiters="=", comment_prefixes=";")
     settings.optionxform = str  # type: ignore  # names keep their capital letters
-    settings.read_string(text.format(folder=folder, spark_home=SPARK_HOME, **ports))
+    known = {"folder": folder, "spark_home": SPARK_HOME, "environment": ENVIRONMENT, **ports}
+    settings.read_string(text.format(java=LOCAL_JAVA_OPTIONS, **known))
     (folder / "conf").mkdir()
     for section in settings.sections():
         pairs = settings.items(section)

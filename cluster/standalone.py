@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from cluster.processes import LOOPBACK, SPARK_HOME, Host, started, wait_until_said
 from runtime import java
+from runtime.spark import LOCAL_JAVA_OPTIONS
 
 PROPERTIES = """\
 spark.authenticate true
@@ -20,6 +21,7 @@ spark.authenticate.secret {secret}
 spark.network.crypto.enabled true
 spark.ui.killEnabled false
 spark.master.ui.decommission.allow.mode DENY
+spark.executor.extraJavaOptions {java}
 """
 
 
@@ -45,7 +47,9 @@ def standalone_cluster(
     master_host, *worker_hosts = hosts or [LOOPBACK] * (workers + 1)
     properties = folder / "spark.properties"
     properties.touch(mode=0o600, exist_ok=False)
-    properties.write_text(PROPERTIES.format(secret=secrets.token_hex(32)))
+    secret = secrets.token_hex(32)
+    properties.write_text(PROPERTIES.format(secret=secret, java=LOCAL_JAVA_OPTIONS))
+    variables = {"SPARK_DAEMON_JAVA_OPTS": LOCAL_JAVA_OPTIONS}
     with contextlib.ExitStack() as running:
 
         def server(log: Path, kind: str, host: Host, words: Sequence[str]) -> subprocess.Popen:
@@ -55,7 +59,8 @@ def standalone_cluster(
             command = [str(SPARK_HOME / "bin" / "spark-class"), name, *shared, *words]
             output = running.enter_context(open(log, "wb"))
             # Only this account reads what executors write, and the sockets to their Python.
-            process = started(command, host, stdout=output, stderr=subprocess.STDOUT, umask=0o077)
+            shown = {"stdout": output, "stderr": subprocess.STDOUT}
+            process = started(command, host, variables, umask=0o077, **shown)
             return running.enter_context(process)
 
         log = folder / "master.log"
@@ -65,7 +70,8 @@ def standalone_cluster(
         for number, host in enumerate(worker_hosts, 1):
             log = folder / f"worker-{number}.log"
             limits = ["--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/worker-{number}"]
-            worker = server(log, "worker.Worker", host, [*limits, url])
+            cluster.workers.append(server(log, "worker.Worker", host, [*limits, url]))
+        for number, worker in enumerate(cluster.workers, 1):
+            log = folder / f"worker-{number}.log"
             wait_until_said(worker, log, "(Successfully registered with master)")
-            cluster.workers.append(worker)
         yield cluster

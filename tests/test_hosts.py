@@ -17,9 +17,9 @@ from cluster.standalone import standalone_cluster
 pytestmark = pytest.mark.long
 # Otherwise a host that is cut off is noticed after two minutes.
 NOTICED_SOON = """
-spark.executor.heartbeatInterval 2s
-spark.network.timeout 20s
-spark.network.timeoutInterval 2s
+spark.executor.heartbeatInterval 1s
+spark.network.timeout 8s
+spark.network.timeoutInterval 1s
 """
 
 

@@ -700,11 +700,14 @@ def difference(found, expected) -> float:
 
 
 @in_browsers
-def test_a_drawing_is_seen_as_own_images_sees_a_picture_of_it(visit, url, trained, tmp_path):
+def test_a_drawing_is_seen_as_own_images_sees_a_picture_of_it(
+    browser, visit, url, trained, tmp_path
+):
     tab = visit(url)
+    places = PLACES if browser.browser_type.name == "chromium" else PLACES[:1]
     differences, seen = [], []
     for digit in LINES:
-        for size, left, top, pen in PLACES:
+        for size, left, top, pen in places:
             tab.locator("#pen").evaluate(f"element => {{ element.value = {pen}; }}")
             draw(tab, strokes_of(digit), size, left, top)
             picture = tab.locator("#pad").evaluate("pad => pad.toDataURL()")
@@ -713,11 +716,11 @@ def test_a_drawing_is_seen_as_own_images_sees_a_picture_of_it(visit, url, traine
             seen.append((sees(tab), own.read_digit(file).pixels[0]))
             differences.append(difference(*seen[-1]))
             tab.click("#clear")
-    assert len(differences) == 40
+    assert len(differences) == 10 * len(places)
     assert max(differences) <= 6
     drawn, pictures = (np.stack(images) / 255 for images in zip(*seen, strict=True))
     answers = [predict.predict(trained, X).argmax(axis=1) for X in (drawn, pictures)]
-    assert (answers[0] == answers[1]).sum() >= 39
+    assert (answers[0] != answers[1]).sum() <= 1
 
 
 @in_browsers

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from on_a_cluster import QUICK
 
 import data_loader
 import train
@@ -110,7 +111,7 @@ def submit(s3, tmp_path):
             options += ["--conf", f"{name}={value}"]
         command = submit_command("local[2]", script, [str(word) for word in words], None, options)
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment() | KEYS, capture_output=True, text=True
+            command, cwd=tmp_path, env=environment() | KEYS | QUICK, capture_output=True, text=True
         )
         assert done.returncode == status, done.stdout + done.stderr[-3000:]
         return done.stdout + done.stderr

@@ -1,7 +1,7 @@
 # make run            train on MNIST, then score the test set       make run ARGS="--epochs 5"
 # make test           run the tests that a change needs (2 minutes)
-# make test-all       all tests but those on Hadoop: clusters, failures, browsers (15 minutes)
-# make test-hadoop    the tests on HDFS, YARN and S3 (20 minutes); needs Maven (mvn)
+# make test-all       all tests but those on Hadoop: clusters, failures, browsers (10 minutes)
+# make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
 # make mutations      break the program in 30 places; `make test` has to notice (30 minutes)
 # make lint           check style, types and imports, and with npm the page's JavaScript
@@ -26,8 +26,9 @@ BENCHMARKS := epochs jobs mllib scaling executors memory recipes
 
 # Python keeps what it has compiled, and pytest the tests that it has rewritten: seconds each time.
 unexport PYTHONDONTWRITEBYTECODE
-# Two processes, each with a Spark of its own.
-PYTEST := -m pytest -q -n 2 --dist loadfile
+# Processes with a Spark of their own: two, or three for long tests, which wait now and then.
+PYTEST := -m pytest -q --dist loadfile
+LONG := --no-loadscope-reorder -n 3
 
 .PHONY: help modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
     cluster-demo hadoop-demo lint bench notebook clean
@@ -41,14 +42,14 @@ run: .venv/program
 
 test: .venv/tests
 	@echo "2 minutes; \`make test-all\` runs the rest"
-	$(PYTHON_HERE) $(PYTEST) $(ARGS)
+	$(PYTHON_HERE) $(PYTEST) -n 2 $(ARGS)
 
 test-all: .venv/tests browsers
-	@echo "15 minutes; \`make test-hadoop\` runs those on Hadoop"
-	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) $(PYTEST) -m "not hadoop" $(ARGS)
+	@echo "10 minutes; \`make test-hadoop\` runs those on Hadoop"
+	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) $(PYTEST) $(LONG) -m "not hadoop" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
-	.venv-spark-3.5/bin/python $(PYTEST) $(ARGS)
+	.venv-spark-3.5/bin/python $(PYTEST) -n 2 $(ARGS)
 
 modules.zip: .venv/program
 	@$(PYTHON_HERE) -m runtime.modules $@
@@ -75,8 +76,8 @@ hadoop-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)
 
 test-hadoop: .venv/tests
-	@echo "20 minutes"
-	$(PYTHON_HERE) -m pytest -q -m hadoop $(ARGS)
+	@echo "8 minutes"
+	$(PYTHON_HERE) $(PYTEST) $(LONG) -m hadoop $(ARGS)
 
 mutations: .venv/tests
 	$(PYTHON_HERE) tests/mutations.py $(ARGS)

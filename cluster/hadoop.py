@@ -20,6 +20,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+import filelock
+
 from cluster.processes import PROJECT, SPARK_HOME, started, submit_command, wait_until_said
 from runtime import java, modules
 from runtime.command_line import UserError
@@ -30,7 +32,10 @@ KEPT = PROJECT / ".hadoop"
 # comes with the cluster.
 REQUIREMENTS = (PROJECT / "requirements.txt").read_text()
 PACKAGES = re.findall(r"^(?!pyspark)[\w-]+", REQUIREMENTS, re.MULTILINE)
-ENVIRONMENT = "/environment.tar.gz"
+# A node manager without Hadoop's native library starts a `chmod` for each file that it unpacks.
+NOT_PACKED = [
+    f"--exclude=*/{name}" for name in ("tests/*", "__pycache__/*", "site-packages/pip/*", "*.pyi")
+]
 # Each server's class, and what its log says once it serves.
 SERVERS = {
     "name-node": ("hdfs.server.namenode.NameNode", "NameNode RPC up at"),
@@ -91,12 +96,15 @@ class Hadoop:
             raise UserError(f"hdfs dfs {' '.join(words)}: {done.stderr.strip()}")
         return done.stdout
 
-    def submit(self, mode: str, script: str, words: Sequence[str]) -> list[str]:
+    def submit(
+        self, mode: str, script: str, words: Sequence[str], more: Sequence[str] = ()
+    ) -> list[str]:
         """The command that sends a script to YARN, to run its driver here or there, by mode.
 
-        Start it with `variables`.
+        Start it with `variables`. `more` are options of spark-submit. Without an option that says
+        another one, containers use the Python that runs this.
         """
-        options = ["--deploy-mode", mode, "--num-executors", "2"]
+        options = ["--deploy-mode", mode, "--num-executors", "2", *more]
         if mode == "client":
             options += ["--conf", f"spark.pyspark.driver.python={sys.executable}"]
         else:
@@ -115,15 +123,12 @@ def hadoop_cluster(folder: Path) -> Iterator[Hadoop]:
     """
     java.find()
     fetch_jars()
-    environment = packed_environment()
     with contextlib.ExitStack() as running:
         hadoop = Hadoop(folder, running)
         name_node = f"org.apache.hadoop.{SERVERS['name-node'][0]}"
         _run(hadoop.java([name_node, "-format", "-nonInteractive"]), "HDFS could not be made;")
         hadoop.start("name-node", "resource-manager")
         hadoop.start("data-node", "node-manager-1", "node-manager-2")
-        # In HDFS everybody may read it: a node manager unpacks it once, for all applications.
-        hadoop.shell("-put", str(environment), ENVIRONMENT)
         yield hadoop
 
 
@@ -140,8 +145,8 @@ def _configure(folder: Path) -> str:
     text = (PROJECT / "cluster" / "hadoop.ini").read_text()
     settings = configparser.RawConfigParser(delimiters="=", comment_prefixes=";")
     settings.optionxform = str  # type: ignore  # names keep their capital letters
-    known = {"folder": folder, "spark_home": SPARK_HOME, "environment": ENVIRONMENT, **ports}
-    settings.read_string(text.format(java=LOCAL_JAVA_OPTIONS, **known))
+    known = {"folder": folder, "spark_home": SPARK_HOME, "java": LOCAL_JAVA_OPTIONS, **ports}
+    settings.read_string(text.format(**known))
     (folder / "conf").mkdir()
     for section in settings.sections():
         pairs = settings.items(section)
@@ -189,16 +194,16 @@ def fetch_jars() -> Path:
     """The folder of the jars that pom.xml names; Maven fetches them, once. Raises UserError."""
     version = hadoop_version()
     jars = KEPT / version
-    if jars.is_dir():
-        return jars
-    if shutil.which("mvn") is None:
-        raise UserError(
-            "Hadoop's jars are fetched by Maven, and there is no mvn on the PATH: install it with "
-            "`apt install maven` (Debian, Ubuntu), `dnf install maven` (Fedora) or "
-            "`brew install maven` (macOS)"
-        )
-    print(f"fetching Hadoop {version} into {jars}, once", flush=True)
     with _temporary_folder() as temporary:
+        if jars.is_dir():
+            return jars
+        if shutil.which("mvn") is None:
+            raise UserError(
+                "Hadoop's jars are fetched by Maven, and there is no mvn on the PATH: install it "
+                "with `apt install maven` (Debian, Ubuntu), `dnf install maven` (Fedora) or "
+                "`brew install maven` (macOS)"
+            )
+        print(f"fetching Hadoop {version} into {jars}, once", flush=True)
         words = ["dependency:copy-dependencies", f"-DoutputDirectory={temporary}/jars"]
         pom = str(PROJECT / "cluster" / "pom.xml")
         command = ["mvn", "-q", "-B", "-f", pom, *words, f"-Dhadoop.version={version}"]
@@ -215,16 +220,16 @@ def packed_environment() -> Path:
     """
     wanted = [f"{package}=={importlib.metadata.version(package)}" for package in PACKAGES]
     archive = KEPT / f"environment-{'-'.join(wanted)}.tar.gz".replace("==", "-")
-    if archive.exists():
-        return archive
-    print(f"packing {', '.join(wanted)} for the containers, once", flush=True)
     with _temporary_folder() as temporary:
+        if archive.exists():
+            return archive
+        print(f"packing {', '.join(wanted)} for the containers, once", flush=True)
         environment, packed = f"{temporary}/environment", f"{temporary}/packed.tar.gz"
         bin_folder = f"{environment}/bin"
         for command in (
             [sys.executable, "-m", "venv", environment],
             [f"{bin_folder}/pip", "install", "--quiet", *wanted, "venv-pack"],
-            [f"{bin_folder}/venv-pack", "--quiet", "-p", environment, "-o", packed],
+            [f"{bin_folder}/venv-pack", "--quiet", "-p", environment, "-o", packed, *NOT_PACKED],
         ):
             _run(command, "the containers' Python environment could not be packed")
         Path(packed).rename(archive)
@@ -233,8 +238,9 @@ def packed_environment() -> Path:
 
 @contextlib.contextmanager
 def _temporary_folder() -> Iterator[Path]:
+    """A folder in KEPT, for one process at a time."""
     KEPT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=KEPT) as folder:
+    with filelock.FileLock(KEPT / "lock"), tempfile.TemporaryDirectory(dir=KEPT) as folder:
         yield Path(folder)
 
 

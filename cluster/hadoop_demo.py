@@ -14,11 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import data_loader
-from cluster.hadoop import Hadoop, hadoop_cluster
+from cluster.hadoop import Hadoop, hadoop_cluster, packed_environment
 from cluster.processes import PROJECT, show
 from runtime.command_line import DATA_HELP, Parser, exit_status, whole_number
 
 DATA = "hdfs:///data/digits"
+# In HDFS everybody may read it: a node manager unpacks it once, for all applications.
+ENVIRONMENT = "hdfs:///environment.tar.gz"
+ITS_PYTHON = ["--archives", f"{ENVIRONMENT}#environment"]
+ITS_PYTHON += ["--conf", "spark.pyspark.python=./environment/bin/python"]
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -54,15 +58,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     with hadoop_cluster(folder) as hadoop:
         for name, process in hadoop.servers.items():
             print(f"{name} runs as process {process.pid}")
+        hadoop.shell("-put", str(packed_environment()), ENVIRONMENT)
         shard = ["shard", place, DATA, "--shards", str(options.shards)]
         show([sys.executable, str(PROJECT / "data_loader.py"), *shard], folder, hadoop.variables)
         for mode in ("client", "cluster"):
             places = ["--data", DATA, "--model-dir", f"hdfs:///{mode}/model"]
             places += ["--plots-dir", f"hdfs:///{mode}/plots"]
-            show(hadoop.submit(mode, "train.py", [*places, *words]), folder, hadoop.variables)
+            command = hadoop.submit(mode, "train.py", [*places, *words], ITS_PYTHON)
+            show(command, folder, hadoop.variables)
             if mode == "cluster":
                 print(said_in_container(hadoop))
-        show(hadoop.submit("client", "predict.py", places), folder, hadoop.variables)
+        command = hadoop.submit("client", "predict.py", places, ITS_PYTHON)
+        show(command, folder, hadoop.variables)
         print(f"\n{folder}$ hdfs dfs -ls -R /data /client /cluster")
         print(hadoop.shell("-ls", "-R", "/data", "/client", "/cluster"))
     print(f"stopped all servers; logs are in {folder}")

@@ -23,6 +23,22 @@ ROOT = Path(__file__).resolve().parent.parent
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# These files come first where the order is kept: at the end no process works alone for long.
+SLOWEST = [
+    "test_spark",
+    "test_cluster",
+    "test_page",
+    "test_lessons",
+    "test_own",
+    "test_checkpoints",
+]
+
+
+def pytest_collection_modifyitems(items):
+    place = {name: number for number, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(scope="session")
 def spark():
     os.environ.setdefault(

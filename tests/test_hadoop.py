@@ -6,7 +6,6 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -81,31 +80,26 @@ def here(spark, data, tmp_path_factory) -> dict[str, bytes]:
     return every_strategy.parameters(folder)
 
 
-@pytest.mark.parametrize("mode", ["client", "cluster"])
-def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path, mode):
-    """Each network with each strategy, on whole files and on shards.
+def test_yarn_gives_the_bits_of_this_machine(hadoop, data, here, tmp_path):
+    """Each network with each strategy, on whole files and on shards; the driver is here.
 
-    In client mode the defaults of Spark name YARN, as for `python train.py` on a cluster's host.
+    The defaults of Spark name YARN, as for `python train.py` on a cluster's host.
     """
-    words = ["hdfs:///data/small", "hdfs:///data/small-shards", f"hdfs:///bits/{mode}"]
-    variables = dict(hadoop.variables)
-    if mode == "client":
-        settings = (hadoop.folder / "spark.properties").read_text()
-        (tmp_path / "spark-defaults.conf").write_text(f"{settings}\nspark.master yarn\n")
-        variables["SPARK_CONF_DIR"] = str(tmp_path)
-        command = [sys.executable, every_strategy.__file__, *words]
-    else:
-        command = hadoop.submit(mode, every_strategy.__file__, words)
+    settings = (hadoop.folder / "spark.properties").read_text()
+    (tmp_path / "spark-defaults.conf").write_text(f"{settings}\nspark.master yarn\n")
+    words = ["hdfs:///data/small", "hdfs:///data/small-shards", "hdfs:///bits"]
+    command = [sys.executable, every_strategy.__file__, *words]
+    variables = {**hadoop.variables, "SPARK_CONF_DIR": str(tmp_path)}
     with Submitted(command, tmp_path, variables=variables) as run:
         run.ended()
-    assert every_strategy.parameters(f"{hadoop.uri}/bits/{mode}") == here
+    assert every_strategy.parameters(f"{hadoop.uri}/bits") == here
 
 
-def training(hadoop, folder: Path, mode: str, place: str, halts, *words) -> Submitted:
+def training(hadoop, folder: Path, mode: str, place: str, halts, *words, more=()) -> Submitted:
     """train.py on YARN, into hdfs:///PLACE; it halts in some epochs."""
     gates = closed_gates(folder, *halts)
     places = ["--model-dir", f"hdfs:///{place}", "--plots-dir", f"hdfs:///{place}/plots"]
-    command = hadoop.submit(mode, gated.__file__, [str(gates), *words, *places])
+    command = hadoop.submit(mode, gated.__file__, [str(gates), *words, *places], more)
     return Submitted(command, folder, variables=hadoop.variables, gates=gates)
 
 
@@ -157,8 +151,10 @@ def test_a_second_attempt_of_yarn_goes_on_to_the_same_bits(
     words = [*words_of("partitions"), "--data", data["shards"]]
     place = f"attempts-{len(what)}"
     attempts = Attempts(hadoop)
-    saved = "--checkpoint-every", "1", "--resume"
-    with training(hadoop, tmp_path, "cluster", place, [4], *words, *saved) as run:
+    words_here = [*words, "--checkpoint-every", "1", "--resume"]
+    # One machine has no room for the second executor.
+    soon = ["--conf", "spark.scheduler.maxRegisteredResourcesWaitingTime=1s"]
+    with training(hadoop, tmp_path, "cluster", place, [4], *words_here, more=soon) as run:
         run.until_halted(4)
         ((master, machine),) = containers(hadoop, MASTER).items()
         node_manager = hadoop.servers[machine].pid
@@ -273,50 +269,3 @@ def test_a_quota_that_is_full_ends_a_run_with_one_line_and_a_whole_checkpoint(
     system.setQuota(path, 2**63 - 1, 2**63 - 2)
     assert train.main([*words, *places, "--resume"]) == 0
     assert bits(folder) == undisturbed(*words)
-
-
-def test_the_demonstration_trains_on_yarn_scores_and_leaves_no_process(
-    small_mnist, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    words = ["--data", small_mnist, "--strategy", "partitions", "--epochs", "2"]
-    demo = [sys.executable, "-m", "cluster.hadoop_demo", *words]
-    done = subprocess.run(demo, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("epoch 2/2") == 2 and "test images" in done.stdout
-    for file in ("data/digits/train-images-idx3-ubyte-00007.gz", "client/plots/cost.png"):
-        assert f"/{file}\n" in done.stdout
-    assert "/cluster/model/metrics.json\n" in done.stdout
-    pids = re.findall(r"runs as process (\d+)", done.stdout)
-    assert len(pids) == 5 and not any(group(int(pid)) for pid in pids)
-
-
-def test_a_demonstration_that_is_killed_stops_its_servers_and_containers(
-    small_mnist, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    words = ["--data", small_mnist, "--epochs", "100000"]
-    command = [sys.executable, "-m", "cluster.hadoop_demo", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo:
-        pids = []
-        for line in demo.stdout:
-            pids += [int(pid) for pid in re.findall(r"runs as process (\d+)", line)]
-            if line.startswith("epoch 1/"):
-                break
-        assert len(pids) == 5 and all(group(pid) for pid in pids)
-        demo.kill()
-    wait_until(lambda: not any(group(pid) for pid in pids))
-
-
-def test_without_maven_the_demonstration_says_in_one_line_what_to_install(
-    tmp_path, monkeypatch, capsys
-):
-    from cluster import hadoop_demo
-
-    java = subprocess.run(["which", "java"], capture_output=True, text=True).stdout.strip()
-    (tmp_path / "java").symlink_to(java)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.setattr("cluster.hadoop.KEPT", tmp_path / "kept")
-    assert hadoop_demo.main(["--data", "offline"]) == 1
-    error = capsys.readouterr().err
-    assert error.startswith("error: ") and "apt install maven" in error and error.count("\n") == 1

@@ -182,11 +182,17 @@ def assert_promises_kept(lesson: Path, notebook: dict, printed: list[str]) -> No
 
 
 @pytest.mark.long
-@each_lesson
+@pytest.mark.parametrize(
+    ("lesson", "data"),
+    [*((lesson, "MNIST") for lesson in LESSONS), (LESSONS[-1], "offline")],
+    ids=lambda value: getattr(value, "stem", value),
+)
 def test_a_lesson_runs_with_its_solutions_and_keeps_its_promises(
-    lesson, spark, real_mnist, monkeypatch
+    lesson, data, spark, monkeypatch, request
 ):
-    monkeypatch.setenv("MNIST_DATA", real_mnist)
+    """The last one also on drawn digits: it loads, trains and scores."""
+    place = request.getfixturevalue("real_mnist") if data == "MNIST" else data
+    monkeypatch.setenv("MNIST_DATA", place)
     monkeypatch.setattr(SparkContext, "stop", lambda _: None)  # the other tests need it
     monkeypatch.setattr(plt, "show", lambda: plt.close("all"))
     notebook = solved(lesson)
@@ -194,11 +200,10 @@ def test_a_lesson_runs_with_its_solutions_and_keeps_its_promises(
 
 
 @pytest.mark.long
-def test_the_last_lesson_runs_in_jupyter_on_drawn_digits(monkeypatch):
-    """It loads, trains and scores."""
-    monkeypatch.setenv("MNIST_DATA", "offline")
-    notebook = solved(LESSONS[-1])
-    assert_promises_kept(LESSONS[-1], notebook, run_in_jupyter(LESSONS[-1], notebook))
+def test_a_lesson_runs_in_jupyter(mnist, monkeypatch):
+    monkeypatch.setenv("MNIST_DATA", mnist)
+    notebook = solved(LESSONS[2])
+    assert_promises_kept(LESSONS[2], notebook, run_in_jupyter(LESSONS[2], notebook))
 
 
 def test_make_notebook_opens_the_first_lesson_on_this_machine_only(tmp_path):

@@ -11,7 +11,6 @@ predictions.png, mistakes.png and network.html, a page to draw on and to look in
 
 import runtime.packages  # noqa: F401, I001  names a package that is missing
 import argparse
-import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -19,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from network.sequential import outputs_of, read
+from network.sequential import outputs_of
 from nn_math import count_outcomes
-from results import checkpoints, doubt, labels, model_files
+from results import doubt, labels, model_files
+from results.loading import load_model, place_of_data
 from results.model_files import Trained
 from results.scores import metrics, metrics_table, never_answered
 from runtime import storage
@@ -100,7 +100,7 @@ def score_test_set(
     trained, run = load_model(model_dir)
     storage.check_writable(model_dir, plots_dir)
     if data is None:
-        data = followed(run["data"]["place"], model_dir)
+        data = place_of_data(run, model_dir)
     settings = run["settings"]
     transpose = settings.get("transpose") or None
     place = data_loader.find_data(data)
@@ -130,20 +130,6 @@ def score_test_set(
         say(f"open {storage.join(plots_dir, report.PAGE)} in a browser to look inside the network")
 
 
-def followed(of_training: str, model_dir: str) -> str:
-    """The place of a model's training data, to read the test set there.
-
-    The model may come from other people. Raises UserError, with what to type, if this would connect
-    to another system.
-    """
-    if storage.is_remote(of_training) and not storage.is_remote(model_dir):
-        raise UserError(
-            f"this model was trained on {of_training}; to read the test set there, give --data "
-            f"{of_training}, or name another folder"
-        )
-    return of_training
-
-
 def label_images(options: argparse.Namespace) -> int:
     """Print the answer for each image file; returns 0, or 1 if a file could not be read."""
     trained, _ = load_model(options.model_dir)
@@ -156,36 +142,6 @@ def label_images(options: argparse.Namespace) -> int:
         figures.draw_inputs(options.plots_dir, seen)
         print(f"saved {printable(options.plots_dir)}/inputs.png", file=sys.stderr)
     return int(len(answers) < len(options.images))
-
-
-def export_network(model_dir: str, file: str) -> None:
-    """Write the trained network to an ONNX file.
-
-    Raises UserError if the model cannot be read, the file not be written, or onnx is missing.
-    """
-    from results import export
-
-    storage.check_writable(os.path.dirname(file) or ".")
-    trained, run = load_model(model_dir)
-    transposed = bool(run["settings"].get("transpose"))
-    storage.write(file, export.as_onnx(trained, transposed))
-    say(f"saved {file}")
-
-
-def load_model(folder: str) -> tuple[Trained, dict[str, Any]]:
-    """The trained network in a model folder, and the content of its settings.json.
-
-    Raises UserError unless the model's files are complete and belong together.
-    """
-    if not storage.exists(storage.join(folder, model_files.SETTINGS)):
-        raise UserError(f"{folder}: there is no trained network; run train.py first")
-    run = model_files.load_settings(folder)
-    digits = run["settings"]["digits"]
-    network = read(run["settings"]["network"], len(digits))
-    parameters = model_files.load_parameters(folder, network)
-    checkpoints.tell_of_another(folder, parameters)
-    trained = Trained(network, parameters, digits, [], run["data"].get("classes", ()))
-    return trained, run
 
 
 def arguments() -> argparse.ArgumentParser:
@@ -227,7 +183,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.export is not None:
         if options.images or options.data or options.json or options.show or options.no_page:
             parser.error("--export takes no IMAGE, --data, --json, --show or --no-page")
-        export_network(options.model_dir, options.export)
+        from results import export  # most people do not need onnx
+
+        export.save(options.model_dir, options.export)
         return 0
     if options.images:
         return label_images(options)

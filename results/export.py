@@ -5,6 +5,7 @@ The names of operators and attributes are those of https://onnx.ai/onnx/operator
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -27,8 +28,10 @@ from network.layers import (
     Tanh,
 )
 from network.sequential import INPUT, Network, by_layer, parameter_names, text_of
+from results.loading import load_model
 from results.model_files import Trained
-from runtime.command_line import UserError
+from runtime import storage
+from runtime.command_line import UserError, say
 
 # Older versions lack nothing that the layers need, and more programs read them.
 OPSET, IR_VERSION = 9, 4
@@ -141,3 +144,15 @@ def _nodes_of(network: Network, parameters: Arrays) -> tuple[list, dict[str, np.
         nodes.append(helper.make_node(operator.kind, inputs, [value], value, **operator.attributes))
     nodes[-1].output[0] = OUTPUT_NAME
     return nodes, constants
+
+
+def save(model_dir: str, file: str) -> None:
+    """Write the network in a model folder to an ONNX file.
+
+    Raises UserError if the model cannot be read, the file not be written, or onnx is missing.
+    """
+    storage.check_writable(os.path.dirname(file) or ".")
+    trained, run = load_model(model_dir)
+    transposed = bool(run["settings"].get("transpose"))
+    storage.write(file, as_onnx(trained, transposed))
+    say(f"saved {file}")

@@ -87,13 +87,16 @@ def listening(pids: set[int]) -> list[tuple[ipaddress._BaseAddress, int]]:
     return found
 
 
-def all_answers_to_strangers(spark: SparkContext, ports: set[int]) -> set[str]:
-    """What some ports speak, asked at once: one that says nothing costs three seconds."""
+def all_answers_to_strangers(
+    spark: SparkContext, ports: set[int], milliseconds: int = 1500
+) -> set[str]:
+    """What some ports speak, asked at once: one that says nothing takes twice so long."""
     with ThreadPoolExecutor(len(ports)) as pool:
-        return set().union(*pool.map(lambda port: answers_to_strangers(spark, port), ports))
+        answers = pool.map(lambda port: answers_to_strangers(spark, port, milliseconds), ports)
+        return set().union(*answers)
 
 
-def answers_to_strangers(spark: SparkContext, port: int) -> set[str]:
+def answers_to_strangers(spark: SparkContext, port: int, milliseconds: int) -> set[str]:
     """Which of Spark's two protocols a port of loopback speaks with who knows no secret.
 
     `messages`: those of masters, workers and drivers; `blocks`: what executors and drivers fetch
@@ -102,7 +105,8 @@ def answers_to_strangers(spark: SparkContext, port: int) -> set[str]:
     jvm = spark._jvm
     spoke = set()
     conf = jvm.org.apache.spark.SparkConf(False)
-    conf.set("spark.rpc.lookupTimeout", "1500ms").set("spark.rpc.askTimeout", "1500ms")
+    for setting in ("spark.rpc.lookupTimeout", "spark.rpc.askTimeout"):
+        conf.set(setting, f"{milliseconds}ms")
     security = jvm.org.apache.spark.SecurityManager
     no_key, file_of_secret = (getattr(security, f"$lessinit$greater$default${n}")() for n in (2, 3))
     stranger = jvm.org.apache.spark.rpc.RpcEnv.create(
@@ -125,7 +129,7 @@ def answers_to_strangers(spark: SparkContext, port: int) -> set[str]:
     try:
         no_blocks = spark._gateway.new_array(jvm.java.lang.String, 0)
         asked = network.shuffle.protocol.OpenBlocks("app", "0", no_blocks).toByteBuffer()
-        factory.createClient("127.0.0.1", port).sendRpcSync(asked, 1500)  # ms
+        factory.createClient("127.0.0.1", port).sendRpcSync(asked, milliseconds)
         spoke.add("blocks")
     except Py4JJavaError:
         pass

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import predict
 import train
 from network.sequential import initial_parameters, parameter_names, read
 from results import checkpoints, claim, doubt, model_files
+from results.loading import load_model
 from runtime import storage
 from runtime.command_line import UserError
 from training.optimizers import OPTIMIZERS
@@ -271,13 +271,13 @@ def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
 ):
     folder = f"file://{tmp_path}/model"
     run(folder, "--strategy", "partitions")
-    predict.load_model(folder)
+    load_model(folder)
     assert capsys.readouterr().err == "", "there is only one"
     before = content(folder)
     breaks(3, power_cut)
     with pytest.raises(SystemExit):
         run(folder, "--strategy", "partitions", "--seed", 2)
-    predict.load_model(folder)
+    load_model(folder)
     (note,) = capsys.readouterr().err.splitlines()
     assert f"{folder}/checkpoint.npz belongs to an unfinished run (epoch 2 of 5)" in note
     assert f"this command uses {folder}/parameters.npz" in note
@@ -286,7 +286,7 @@ def test_who_scores_beside_an_unfinished_run_is_told_which_of_the_two(
 
 def test_what_patience_kept_is_of_the_same_run_as_the_last_checkpoint(run, tmp_path, capsys):
     run(tmp_path, "--strategy", "partitions", "--learning-rate", 100, "--patience", 1)
-    predict.load_model(str(tmp_path))
+    load_model(str(tmp_path))
     assert capsys.readouterr().err == ""
     progress, _ = checkpoints.load(str(tmp_path))
     pairs = zip(progress.parameters, progress.best, strict=True)
@@ -296,7 +296,7 @@ def test_what_patience_kept_is_of_the_same_run_as_the_last_checkpoint(run, tmp_p
 def test_a_broken_checkpoint_beside_the_model_is_nobodys_concern(run, tmp_path, capsys):
     run(tmp_path, "--strategy", "partitions")
     (tmp_path / "checkpoint.npz").write_bytes(b"broken")
-    predict.load_model(str(tmp_path))
+    load_model(str(tmp_path))
     assert capsys.readouterr().err == ""
 
 

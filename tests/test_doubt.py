@@ -14,6 +14,7 @@ import predict
 import train
 from network.sequential import batch_tuple, initial_parameters, outputs_of, read
 from results import doubt, labels, model_files
+from results.loading import load_model
 from results.model_files import Trained
 from runtime.command_line import UserError
 from training.data import hold_out, sample_of
@@ -277,7 +278,7 @@ def test_lenet_is_unsure_of_what_is_no_digit_and_hardly_of_digits(
     model = str(tmp_path / "model")
     words = ["--digits", "all", "--network", "lenet", "--epochs", "3", "--data", real_mnist]
     assert train.main([*words, "--model-dir", model, "--plots-dir", model]) == 0
-    trained, _ = predict.load_model(model)
+    trained, _ = load_model(model)
     images, digits = ten_thousand
     is_unsure = unsure(trained, doubt.load(model, trained.parameters), images)
     Y = predict.predict(trained, (images / 255).astype("f4"))
@@ -302,7 +303,7 @@ def test_the_default_run_is_unsure_of_the_digits_that_it_does_not_know(
     model = str(tmp_path / "model")
     words = ["--data", real_mnist, "--strategy", "partitions"]
     assert train.main([*words, "--model-dir", model, "--plots-dir", model]) == 0
-    trained, _ = predict.load_model(model)
+    trained, _ = load_model(model)
     images, digits = ten_thousand
     limits = doubt.load(model, trained.parameters)
     others = unsure(trained, limits, images[digits > 1])

@@ -20,6 +20,7 @@ import predict
 from network import layers
 from network.sequential import initial_parameters, outputs_of, read, text_of
 from results import export, model_files
+from results.loading import load_model
 from results.model_files import Trained
 from runtime.command_line import UserError
 from training.recipes import NETWORKS
@@ -186,7 +187,7 @@ def test_the_python_of_the_documentation_runs_as_written(model, ten_thousand, ca
     """Both programs, ONNX Runtime's and NumPy's, give this program's answer."""
     assert predict.main(["--export", "model.onnx"]) == 0
     Image.fromarray(ten_thousand[0][7].reshape(28, 28)).save("my_digit.png")
-    trained, _ = predict.load_model("model")
+    trained, _ = load_model("model")
     expected = predict.predict(trained, ten_thousand[0][7:8] / np.float32(255))
     text = (ROOT / "docs" / "export.md").read_text()
     programs = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -21,6 +21,7 @@ from network.layers import Conv, Dense, Dropout, MaxPool, Relu, Softmax
 from network.sequential import Sequential, initial_parameters, read
 from results import checkpoints, model_files
 from results.checkpoints import Progress
+from results.loading import load_model
 from runtime.command_line import UserError
 from training import chain
 from training.data import hold_out, with_shifts
@@ -450,7 +451,7 @@ def test_a_linear_schedule_is_not_resumed_with_another_number_of_epochs(run, tmp
 def test_a_run_and_a_fit_of_the_same_settings_give_the_same_bits(run, tmp_path, split):
     assert run("model", "--network", MLP, "--epochs", 2)[0] == 0
     trained = train.fit(MLP, split, epochs=2)
-    saved, _ = predict.load_model(str(tmp_path / "model"))
+    saved, _ = load_model(str(tmp_path / "model"))
     assert saved.network == trained.network
     assert same_bits(saved.parameters, trained.parameters)
 
@@ -462,7 +463,7 @@ def test_a_model_of_any_network_is_scored(
     places = ["--model-dir", str(tmp_path / "model"), "--plots-dir", str(tmp_path)]
     assert predict.main(places) == 0
     scores = json.loads((tmp_path / "model/metrics.json").read_text())
-    trained, _ = predict.load_model(str(tmp_path / "model"))
+    trained, _ = load_model(str(tmp_path / "model"))
     X, y_true = rows_of(test_split, "float32")
     Y = predict.predict(trained, X)
     assert scores["accuracy"] == (Y.argmax(axis=1) == y_true.argmax(axis=1)).mean()

@@ -16,6 +16,7 @@ import predict
 import train
 from network.sequential import initial_parameters, parameter_names, read
 from results import checkpoints, model_files
+from results.loading import load_model, place_of_data
 from runtime import storage
 from runtime.command_line import UserError, exit_status, printable, say
 
@@ -78,7 +79,7 @@ def test_a_small_file_cannot_unpack_to_a_large_memory(model, shape):
     (model / "parameters.npz").write_bytes(bomb(shape, unpacked=2**28))
     tracemalloc.start()
     try:
-        predict.load_model(str(model))
+        load_model(str(model))
     except UserError as error:
         assert shape != (784, 4) and f"{model}/parameters.npz: W1 has shape" in str(error)
     finally:
@@ -91,7 +92,7 @@ def test_a_file_that_is_larger_than_its_kind_may_be_is_not_read(model):
     for name, size in (("settings.json", 2**20), ("parameters.npz", 2**25)):
         content = (model / name).read_bytes()
         os.truncate(model / name, size + 1)  # a hole: it takes no room on the disk
-        assert f"cannot read {model}/{name}: it has" in refusal(predict.load_model, str(model))
+        assert f"cannot read {model}/{name}: it has" in refusal(load_model, str(model))
         (model / name).write_bytes(content)
 
 
@@ -106,7 +107,7 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_file_is_refused(model, na
         place.symlink_to("/dev/zero")
     else:
         place.mkdir()
-    load = checkpoints.load if name.startswith("checkpoint") else predict.load_model
+    load = checkpoints.load if name.startswith("checkpoint") else load_model
     assert f"cannot read {place}: it is a" in refusal(load, str(model))
 
 
@@ -135,7 +136,7 @@ def unusable_runs():
 def test_settings_and_checkpoints_of_others_are_refused_by_the_field(model, path, value):
     run = a_run(**{path: value})
     model_files.save_json(str(model), "settings.json", run)
-    text = refusal(predict.load_model, str(model))
+    text = refusal(load_model, str(model))
     assert text.startswith(f"{model}/settings.json: ") and path.split(".")[-1] in text
     write_checkpoint(model, run=np.frombuffer(json.dumps(run).encode(), np.uint8))
     text = refusal(checkpoints.load, str(model))
@@ -146,7 +147,7 @@ def test_settings_and_checkpoints_of_others_are_refused_by_the_field(model, path
 def test_numbers_that_json_does_not_know_are_refused(model, number):
     text = json.dumps(a_run()).replace("0.1", number)
     (model / "settings.json").write_text(text)
-    assert "not JSON" in refusal(predict.load_model, str(model))
+    assert "not JSON" in refusal(load_model, str(model))
 
 
 def write_checkpoint(folder: Path, **changed) -> None:
@@ -201,13 +202,12 @@ def test_a_model_of_others_does_not_connect_to_another_system(model):
     model_files.save_json(
         str(model), "settings.json", a_run(**{"data.place": "hdfs://192.0.2.1:8020/digits"})
     )
-    _, run = predict.load_model(str(model))
-    place = run["data"]["place"]
-    text = refusal(predict.followed, place, str(model))
+    _, run = load_model(str(model))
+    text = refusal(place_of_data, run, str(model))
     assert "give --data hdfs://192.0.2.1:8020/digits" in text
-    assert predict.followed(place, "hdfs://here/model") == place
-    assert predict.followed("data/mnist", str(model)) == "data/mnist"
-    assert predict.followed("file:///data/mnist", str(model)) == "file:///data/mnist"
+    assert place_of_data(run, "hdfs://here/model") == run["data"]["place"]
+    for place in ("data/mnist", "file:///data/mnist"):
+        assert place_of_data({"data": {"place": place}}, str(model)) == place
 
 
 # What is printed

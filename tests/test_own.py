@@ -135,7 +135,9 @@ def pen_on_paper(digit: int) -> Image.Image:
 
 # Of each digit: one image in `make test`, all in `make test-all`.
 def some_or(most: int):
-    return pytest.mark.parametrize("each", [1, pytest.param(most, marks=pytest.mark.long)])
+    one, all_of = pytest.mark.short, pytest.mark.long
+    both = pytest.param(1, marks=one), pytest.param(most, marks=all_of)
+    return pytest.mark.parametrize("each", both)
 
 
 def first_of_each(hundred: np.ndarray, each: int) -> np.ndarray:
@@ -155,7 +157,7 @@ SIZES += [(1000, "white")]
 
 @pytest.mark.parametrize(
     ("side", "ground", "each"),
-    [(*size, 1) for size in SIZES[:3]]
+    [pytest.param(*size, 1, marks=pytest.mark.short) for size in SIZES[:3]]
     + [pytest.param(*size, 10, marks=pytest.mark.long) for size in SIZES],
 )
 def test_mnist_at_any_size_on_any_ground_keeps_its_class(

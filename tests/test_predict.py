@@ -20,6 +20,7 @@ from network.sequential import initial_parameters, read
 from pictures import figures
 from results import doubt, labels
 from results.answers import Answer, first_answers, largest_errors
+from results.loading import load_model
 from results.model_files import Trained
 from results.scores import metrics, metrics_table, never_answered
 
@@ -91,7 +92,7 @@ def test_the_confusion_matrix_and_the_worst_mistakes_are_those_of_numpy(spark, m
     Y, labels = outputs_in_numpy(model, medium_mnist)
     split = data_loader.load(spark, medium_mnist, "test", range(10))
     test_rdd = data_loader.image_label_pairs(split, "float32")
-    trained, _ = predict.load_model(model)
+    trained, _ = load_model(model)
     _, confusion = predict.score(test_rdd, trained)
     expected = np.zeros((10, 10), int)
     np.add.at(expected, (labels, Y.argmax(axis=1)), 1)

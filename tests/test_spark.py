@@ -281,7 +281,7 @@ def test_a_local_run_without_a_secret_would_answer_strangers(spark, short_folder
     """Where the user has switched it off: the test before this one would see it."""
     with held("spark.authenticate=false", TMPDIR=str(short_folder)) as process:
         ports = {port for _, port in listening(family(process.pid))}
-        found = all_answers_to_strangers(spark, ports)
+        found = all_answers_to_strangers(spark, ports, 6000)
         assert len(list(short_folder.iterdir())) == 1
     assert found == {"messages", "blocks"}
     assert list(short_folder.iterdir()) == [], "the folder of a run goes with it"

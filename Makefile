@@ -26,9 +26,9 @@ BENCHMARKS := epochs jobs mllib scaling executors memory recipes
 
 # Python keeps what it has compiled, and pytest the tests that it has rewritten: seconds each time.
 unexport PYTHONDONTWRITEBYTECODE
-# Processes with a Spark of their own: two, or four for long tests, which wait now and then.
+# Processes with a Spark of their own: two, or three for long tests, which wait now and then.
 PYTEST := -m pytest -q --dist loadfile
-LONG := --no-loadscope-reorder -n 4
+LONG := --no-loadscope-reorder -n 3
 
 .PHONY: help modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
     cluster-demo hadoop-demo lint bench notebook clean
@@ -46,7 +46,7 @@ test: .venv/tests
 
 test-all: .venv/tests browsers
 	@echo "10 minutes; \`make test-hadoop\` runs those on Hadoop"
-	HYPOTHESIS_CASES=10000 $(PYTHON_HERE) $(PYTEST) $(LONG) -m "not hadoop and not short" $(ARGS)
+	HYPOTHESIS_CASES=5000 $(PYTHON_HERE) $(PYTEST) $(LONG) -m "not hadoop and not short" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
 	.venv-spark-3.5/bin/python $(PYTEST) -n 2 $(ARGS)

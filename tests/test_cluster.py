@@ -44,25 +44,22 @@ def shards(small_mnist, tmp_path_factory) -> str:
     return folder
 
 
-def test_same_bits_on_any_cores_and_any_workers(
+def test_same_bits_on_two_cores_and_on_executors_of_one(
     spark, small_mnist, shards, tmp_path, without_figures
 ):
-    """With each strategy, on whole files and on shards: on one core, on two, on a cluster."""
+    """With each strategy, on whole files and on shards."""
     assert spark.defaultParallelism == 2
-    every_strategy.main(small_mnist, shards, str(tmp_path / "two cores"))
-    found = [every_strategy.parameters(tmp_path / "two cores")]
-
-    def run(master: str) -> None:
-        words = small_mnist, shards, str(tmp_path / master)
-        command = submit_command(master, every_strategy.__file__, words, options=QUICK_EXECUTORS)
-        done = subprocess.run(command, env=environment() | QUICK, cwd=tmp_path, capture_output=True)
-        assert done.returncode == 0, (done.stdout + done.stderr)[-3000:].decode()
-        found.append(every_strategy.parameters(tmp_path / master))
-
-    for master in ("local[1]", LOCAL_CLUSTER):
-        run(master)
+    folders = [tmp_path / name for name in ("two cores", "two executors")]
+    words = [(small_mnist, shards, str(folder)) for folder in folders]
+    every_strategy.main(*words[0])
+    command = submit_command(
+        LOCAL_CLUSTER, every_strategy.__file__, words[1], options=QUICK_EXECUTORS
+    )
+    done = subprocess.run(command, env=environment() | QUICK, cwd=tmp_path, capture_output=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:].decode()
+    here, there = map(every_strategy.parameters, folders)
     for name in every_strategy.RUNS:
-        assert {parameters[name] for parameters in found} == {found[0][name]}, name
+        assert here[name] == there[name], name
 
 
 def test_the_demonstration_trains_and_scores_on_two_executors_and_leaves_nothing(
@@ -98,9 +95,8 @@ def left_by_executors() -> list[str]:
     return sorted(os.listdir(work)) if work.exists() else []
 
 
-@pytest.mark.parametrize("killed", ["python", "java"])
-def test_a_local_cluster_answers_nobody_and_leaves_no_process_when_its_driver_is_killed(
-    spark, small_mnist, tmp_path, killed
+def test_a_local_cluster_answers_nobody_and_leaves_no_process_when_its_java_is_killed(
+    spark, small_mnist, tmp_path
 ):
     places = ["--data", small_mnist, "--model-dir", f"{tmp_path}/model", "--plots-dir", tmp_path]
     words = [*map(str, places), "--epochs", "100000"]
@@ -110,11 +106,9 @@ def test_a_local_cluster_answers_nobody_and_leaves_no_process_when_its_driver_is
         training.until_said("epoch 2/")
         lines = marked(mark)
         assert sum("CoarseGrainedExecutor" in line for line in lines.values()) == 2
-        if killed == "python":
-            assert_private(spark, [training.process])
-        (python,) = (pid for pid in lines if lines[pid].startswith(f"{sys.executable} {ROOT}"))
+        assert_private(spark, [training.process])
         (java,) = (pid for pid in lines if "SparkSubmit" in lines[pid])
-        os.kill(python if killed == "python" else java, signal.SIGKILL)
+        os.kill(java, signal.SIGKILL)
         training.process.wait(timeout=600)
         # `started` has left a shell, which watches until the end of the block.
         wait_until(lambda: all(line.startswith("sh -c") for line in marked(mark).values()))
@@ -145,13 +139,14 @@ def executors_of(worker: subprocess.Popen) -> list[int]:
 def test_executor_worker_and_driver_are_killed_in_epochs_and_no_bit_changes(
     spark, cluster, small_mnist, shards, tmp_path, undisturbed, strategy, data
 ):
-    """The driver is resumed. For partitions see test_hosts.py and test_checkpoints.py."""
+    """The driver, of `maps`, is resumed. For partitions see test_hosts.py, test_checkpoints.py."""
     words = ["--data", small_mnist if data == "whole" else shards, *words_of(strategy)]
     words += ["--optimizer", "momentum", "--learning-rate", "0.05"]
+    resumed = strategy == "maps"
     with Training(cluster, tmp_path, *words, halts=(2, 3, 4)) as training:
         training.until_halted(2)
         first, second = (worker for worker in cluster.workers if executors_of(worker))
-        if strategy == "maps":
+        if resumed:
             assert_private(spark, [cluster.master, *cluster.workers, training.process])
         os.kill(executors_of(first)[0], signal.SIGKILL)
         training.open(2)
@@ -159,13 +154,16 @@ def test_executor_worker_and_driver_are_killed_in_epochs_and_no_bit_changes(
         os.killpg(second.pid, signal.SIGKILL)
         training.open(3)
         training.until_halted(4)
-        training.kill()
-    training.open(4)
+        if resumed:
+            training.kill()
+        training.open(4)
+        parameters = None if resumed else training.end()
     assert (tmp_path / "errors.log").read_text().count("Lost executor") == 2
-    assert not (tmp_path / "model/parameters.npz").exists()
-    progress, _ = checkpoints.load(str(tmp_path / "model"))
-    assert len(progress.history) == 3
-    with Training(cluster, tmp_path, *words, "--resume") as training:
-        parameters = training.end()
-    assert "after epoch 3 of" in training.said
+    if resumed:
+        assert not (tmp_path / "model/parameters.npz").exists()
+        progress, _ = checkpoints.load(str(tmp_path / "model"))
+        assert len(progress.history) == 3
+        with Training(cluster, tmp_path, *words, "--resume") as training:
+            parameters = training.end()
+        assert "after epoch 3 of" in training.said
     assert parameters == undisturbed(*words)

@@ -613,7 +613,7 @@ def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int,
     return process.returncode, output, errors
 
 
-MOMENTS = 4
+MOMENTS = 3
 
 
 @on_linux

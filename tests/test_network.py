@@ -576,6 +576,7 @@ def test_parameters_are_counted_without_drawing_them():
 
 def test_a_mistyped_name_is_answered_with_the_names():
     hints = {"cnnn": "did you mean cnn? ", "LeNet": "did you mean lenet? ", "x": ""}
+    hints |= {"lenet5": "did you mean lenet? ", "c-n-n": "did you mean cnn? "}
     for text, hint in hints.items():
         with pytest.raises(UserError) as caught:
             recipes.named(text, None, 10)

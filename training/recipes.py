@@ -4,6 +4,7 @@ Learning rates, numbers of epochs and shifts were chosen on a validation share o
 These defaults fill only the settings that the user does not give.
 """
 
+import re
 from typing import Any
 
 from network.layers import LAYERS, Dense, NetworkError, Softmax
@@ -66,7 +67,8 @@ def named(text: str, hidden: int | None, outputs: int) -> Network:
     """The network with this name or these layers, for k outputs. Raises UserError."""
     if text == "article" and hidden is not None:
         text = NETWORKS[text].replace("64", str(hidden))
-    if text.isalpha() and text not in NETWORKS and text.lower() not in LAYERS:
+    is_name = re.fullmatch(r"[^\s,]+", text)  # layers have spaces or commas, or are named alone
+    if is_name and text not in NETWORKS and text.lower() not in LAYERS:
         raise UserError(
             f"--network: no network is called {shown(text)}; {did_you_mean(text, NETWORKS)}the "
             f"names are {', '.join(NETWORKS)}; or give layers, separated by commas: {forms()}"

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from xml.sax.saxutils import escape
 
@@ -193,23 +193,22 @@ def hadoop_version() -> str:
 def fetch_jars() -> Path:
     """The folder of the jars that pom.xml names; Maven fetches them, once. Raises UserError."""
     version = hadoop_version()
-    jars = KEPT / version
-    with _temporary_folder() as temporary:
-        if jars.is_dir():
-            return jars
+
+    def fetch(folder: Path) -> Path:
         if shutil.which("mvn") is None:
             raise UserError(
                 "Hadoop's jars are fetched by Maven, and there is no mvn on the PATH: install it "
                 "with `apt install maven` (Debian, Ubuntu), `dnf install maven` (Fedora) or "
                 "`brew install maven` (macOS)"
             )
-        print(f"fetching Hadoop {version} into {jars}, once", flush=True)
-        words = ["dependency:copy-dependencies", f"-DoutputDirectory={temporary}/jars"]
+        print(f"fetching Hadoop {version} into {KEPT / version}, once", flush=True)
+        words = ["dependency:copy-dependencies", f"-DoutputDirectory={folder}/jars"]
         pom = str(PROJECT / "cluster" / "pom.xml")
         command = ["mvn", "-q", "-B", "-f", pom, *words, f"-Dhadoop.version={version}"]
         _run(command, "Maven could not fetch Hadoop; is its repository reachable?")
-        (temporary / "jars").rename(jars)
-    return jars
+        return folder / "jars"
+
+    return _kept(version, fetch)
 
 
 def packed_environment() -> Path:
@@ -219,12 +218,10 @@ def packed_environment() -> Path:
     UserError if it cannot be made.
     """
     wanted = [f"{package}=={importlib.metadata.version(package)}" for package in PACKAGES]
-    archive = KEPT / f"environment-{'-'.join(wanted)}.tar.gz".replace("==", "-")
-    with _temporary_folder() as temporary:
-        if archive.exists():
-            return archive
+
+    def pack(folder: Path) -> Path:
         print(f"packing {', '.join(wanted)} for the containers, once", flush=True)
-        environment, packed = f"{temporary}/environment", f"{temporary}/packed.tar.gz"
+        environment, packed = f"{folder}/environment", f"{folder}/packed.tar.gz"
         bin_folder = f"{environment}/bin"
         for command in (
             [sys.executable, "-m", "venv", environment],
@@ -232,16 +229,20 @@ def packed_environment() -> Path:
             [f"{bin_folder}/venv-pack", "--quiet", "-p", environment, "-o", packed, *NOT_PACKED],
         ):
             _run(command, "the containers' Python environment could not be packed")
-        Path(packed).rename(archive)
-    return archive
+        return Path(packed)
+
+    return _kept(f"environment-{'-'.join(wanted)}.tar.gz".replace("==", "-"), pack)
 
 
-@contextlib.contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder in KEPT, for one process at a time."""
-    KEPT.mkdir(exist_ok=True)
-    with filelock.FileLock(KEPT / "lock"), tempfile.TemporaryDirectory(dir=KEPT) as folder:
-        yield Path(folder)
+def _kept(name: str, make: Callable[[Path], Path]) -> Path:
+    """What KEPT holds under a name. `make` makes it, once, in a folder; a second process waits."""
+    target = KEPT / name
+    if not target.exists():
+        KEPT.mkdir(exist_ok=True)
+        with filelock.FileLock(KEPT / "lock"), tempfile.TemporaryDirectory(dir=KEPT) as folder:
+            if not target.exists():
+                make(Path(folder)).rename(target)
+    return target
 
 
 def _run(command: Sequence[str], failed: str) -> None:

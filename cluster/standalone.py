@@ -67,11 +67,10 @@ def standalone_cluster(
         master = server(log, "master.Master", master_host, [])
         url = wait_until_said(master, log, r"Starting Spark master at (spark://\S+)")
         cluster = Cluster(url, properties, master, [])
-        for number, host in enumerate(worker_hosts, 1):
-            log = folder / f"worker-{number}.log"
-            limits = ["--cores", "1", "--memory", "1g", "--work-dir", f"{folder}/worker-{number}"]
+        logs = [folder / f"worker-{number}.log" for number in range(1, len(worker_hosts) + 1)]
+        for host, log in zip(worker_hosts, logs, strict=True):
+            limits = ["--cores", "1", "--memory", "1g", "--work-dir", str(log.with_suffix(""))]
             cluster.workers.append(server(log, "worker.Worker", host, [*limits, url]))
-        for number, worker in enumerate(cluster.workers, 1):
-            log = folder / f"worker-{number}.log"
+        for worker, log in zip(cluster.workers, logs, strict=True):
             wait_until_said(worker, log, "(Successfully registered with master)")
         yield cluster

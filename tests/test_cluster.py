@@ -139,14 +139,13 @@ def executors_of(worker: subprocess.Popen) -> list[int]:
 def test_executor_worker_and_driver_are_killed_in_epochs_and_no_bit_changes(
     spark, cluster, small_mnist, shards, tmp_path, undisturbed, strategy, data
 ):
-    """The driver, of `maps`, is resumed. For partitions see test_hosts.py, test_checkpoints.py."""
+    """The driver is resumed. For partitions see test_hosts.py and test_checkpoints.py."""
     words = ["--data", small_mnist if data == "whole" else shards, *words_of(strategy)]
     words += ["--optimizer", "momentum", "--learning-rate", "0.05"]
-    resumed = strategy == "maps"
     with Training(cluster, tmp_path, *words, halts=(2, 3, 4)) as training:
         training.until_halted(2)
         first, second = (worker for worker in cluster.workers if executors_of(worker))
-        if resumed:
+        if strategy == "maps":
             assert_private(spark, [cluster.master, *cluster.workers, training.process])
         os.kill(executors_of(first)[0], signal.SIGKILL)
         training.open(2)
@@ -154,16 +153,13 @@ def test_executor_worker_and_driver_are_killed_in_epochs_and_no_bit_changes(
         os.killpg(second.pid, signal.SIGKILL)
         training.open(3)
         training.until_halted(4)
-        if resumed:
-            training.kill()
-        training.open(4)
-        parameters = None if resumed else training.end()
+        training.kill()
+    training.open(4)
     assert (tmp_path / "errors.log").read_text().count("Lost executor") == 2
-    if resumed:
-        assert not (tmp_path / "model/parameters.npz").exists()
-        progress, _ = checkpoints.load(str(tmp_path / "model"))
-        assert len(progress.history) == 3
-        with Training(cluster, tmp_path, *words, "--resume") as training:
-            parameters = training.end()
-        assert "after epoch 3 of" in training.said
+    assert not (tmp_path / "model/parameters.npz").exists()
+    progress, _ = checkpoints.load(str(tmp_path / "model"))
+    assert len(progress.history) == 3
+    with Training(cluster, tmp_path, *words, "--resume") as training:
+        parameters = training.end()
+    assert "after epoch 3 of" in training.said
     assert parameters == undisturbed(*words)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from from_outside import wait_until
 from on_a_cluster import group
@@ -13,14 +14,15 @@ pytestmark = pytest.mark.hadoop
 
 
 def test_the_demonstration_trains_on_yarn_scores_and_leaves_no_process(
-    small_mnist, tmp_path, monkeypatch
+    small_mnist, few_images, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
+    tested = np.count_nonzero(few_images[1][600:] < 2)
     words = ["--data", small_mnist, "--strategy", "partitions", "--epochs", "2"]
     demo = [sys.executable, "-m", "cluster.hadoop_demo", *words]
     done = subprocess.run(demo, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("epoch 2/2") == 2 and "test images" in done.stdout
+    assert done.stdout.count("epoch 2/2") == 2 and f" {tested} test images" in done.stdout
     for file in ("data/digits/train-images-idx3-ubyte-00007.gz", "client/plots/cost.png"):
         assert f"/{file}\n" in done.stdout
     assert "/cluster/model/metrics.json\n" in done.stdout
@@ -38,6 +40,7 @@ def test_a_demonstration_that_is_killed_stops_its_servers_and_containers(
         pids = []
         while len(pids) < 5:
             line = demo.stdout.readline()
+            assert line, "it has ended before its servers ran"
             pids += [int(pid) for pid in re.findall(r"runs as process (\d+)", line)]
 
         def executor_runs() -> bool:

@@ -177,8 +177,8 @@ def test_java_of_a_local_run_has_the_options_that_the_user_gave():
     said = subprocess.run(
         command, cwd=ROOT, env=as_a_person(**given), capture_output=True, text=True
     )
-    options = [f"-XX:TieredStopAtLevel={level}" for level in (1, 3, 4)]
-    assert sorted(ast.literal_eval(said.stdout.splitlines()[-1])) == options, said
+    options = [f"-XX:TieredStopAtLevel={level}" for level in (1, 3, 4)]  # the last one counts
+    assert ast.literal_eval(said.stdout.splitlines()[-1]) == options, said
 
 
 ENCRYPTED = """

@@ -1,7 +1,7 @@
 # make run            train on MNIST, then score the test set       make run ARGS="--epochs 5"
 # make test           run the tests that a change needs (2 minutes)
-# make test-all       all tests but those on Hadoop: clusters, failures, browsers (11 minutes)
-# make test-hadoop    the tests on HDFS, YARN and S3 (9 minutes); needs Maven (mvn)
+# make test-all       all tests but those on Hadoop: clusters, failures, browsers (10 minutes)
+# make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
 # make mutations      break the program in 30 places; `make test` has to notice (4 minutes)
 # make lint           check style, types and imports, and with npm the page's JavaScript
@@ -45,7 +45,7 @@ test: .venv/tests
 	$(PYTHON_HERE) $(PYTEST) -n 2 $(ARGS)
 
 test-all: .venv/tests browsers
-	@echo "11 minutes; \`make test-hadoop\` runs those on Hadoop"
+	@echo "10 minutes; \`make test-hadoop\` runs those on Hadoop"
 	HYPOTHESIS_CASES=5000 $(PYTHON_HERE) $(PYTEST) $(LONG) -m "not hadoop and not short" $(ARGS)
 
 test-spark-3.5: .venv-spark-3.5/tests
@@ -76,7 +76,7 @@ hadoop-demo: .venv/program
 	@$(PYTHON_HERE) -m cluster.hadoop_demo $(ARGS)
 
 test-hadoop: .venv/tests
-	@echo "9 minutes"
+	@echo "8 minutes"
 	$(PYTHON_HERE) $(PYTEST) $(LONG) -m hadoop $(ARGS)
 
 mutations: .venv/tests

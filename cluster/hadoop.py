@@ -25,7 +25,6 @@ import filelock
 from cluster.processes import PROJECT, SPARK_HOME, started, submit_command, wait_until_said
 from runtime import java, modules
 from runtime.command_line import UserError
-from runtime.spark import LOCAL_JAVA_OPTIONS
 
 KEPT = PROJECT / ".hadoop"
 # What a container's Python has to have: numpy everywhere, the others where the driver runs. PySpark
@@ -85,7 +84,7 @@ class Hadoop:
     def java(self, words: Sequence[str]) -> list[str]:
         """The command that runs a class of Hadoop's with this cluster's settings."""
         jars = f"{self.folder}/conf:{SPARK_HOME}/jars/*:{KEPT}/{hadoop_version()}/*"
-        options = ["-XX:+UseSerialGC", LOCAL_JAVA_OPTIONS, "-cp", jars]
+        options = ["-XX:+UseSerialGC", java.FIRST_COMPILER, "-cp", jars]
         return [f"{_java_home()}/bin/java", *options, *words]
 
     def shell(self, *words: str) -> str:
@@ -145,7 +144,7 @@ def _configure(folder: Path) -> str:
     text = (PROJECT / "cluster" / "hadoop.ini").read_text()
     settings = configparser.RawConfigParser(delimiters="=", comment_prefixes=";")
     settings.optionxform = str  # type: ignore  # names keep their capital letters
-    known = {"folder": folder, "spark_home": SPARK_HOME, "java": LOCAL_JAVA_OPTIONS, **ports}
+    known = {"folder": folder, "spark_home": SPARK_HOME, "java": java.FIRST_COMPILER, **ports}
     settings.read_string(text.format(**known))
     (folder / "conf").mkdir()
     for section in settings.sections():

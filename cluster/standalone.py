@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 from cluster.processes import LOOPBACK, SPARK_HOME, Host, started, wait_until_said
 from runtime import java
-from runtime.spark import LOCAL_JAVA_OPTIONS
 
 PROPERTIES = """\
 spark.authenticate true
@@ -43,13 +42,13 @@ def standalone_cluster(
     Their logs and their work go into `folder`. With `hosts`, the master runs on the first and a
     worker on each of the others. Raises UserError if one does not start.
     """
-    java.find()
+    options = java.quick_options(java.find())
     master_host, *worker_hosts = hosts or [LOOPBACK] * (workers + 1)
     properties = folder / "spark.properties"
     properties.touch(mode=0o600, exist_ok=False)
     secret = secrets.token_hex(32)
-    properties.write_text(PROPERTIES.format(secret=secret, java=LOCAL_JAVA_OPTIONS))
-    variables = {"SPARK_DAEMON_JAVA_OPTS": LOCAL_JAVA_OPTIONS}
+    properties.write_text(PROPERTIES.format(secret=secret, java=options))
+    variables = {"SPARK_DAEMON_JAVA_OPTS": options}
     with contextlib.ExitStack() as running:
 
         def server(log: Path, kind: str, host: Host, words: Sequence[str]) -> subprocess.Popen:

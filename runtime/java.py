@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,6 +26,9 @@ from runtime.command_line import UserError
 
 SECONDS_TO_END = 10
 LOG = "java.log"  # what Java prints, in the run's private folder
+# Java's second compiler is for servers that run for hours: the first alone starts 1 s sooner, and
+# 50 epochs of 12,665 images took 4.1 s in place of 6.1 s, longer runs a little less too.
+FIRST_COMPILER = "-XX:TieredStopAtLevel=1"
 
 
 def is_submitted() -> bool:
@@ -32,8 +36,11 @@ def is_submitted() -> bool:
     return "PYSPARK_GATEWAY_PORT" in os.environ
 
 
-def find() -> None:
-    """Raise UserError, with how to install it, unless there is a Java that this Spark runs on."""
+def find() -> int:
+    """The version of Java here, such as 17.
+
+    Raises UserError, with how to install it, unless there is a Java that this Spark runs on.
+    """
     least = 17 if int(spark_version.split(".")[0]) >= 4 else 8
     home = os.environ.get("JAVA_HOME")
     java = shutil.which(os.path.join(home, "bin", "java") if home else "java")
@@ -47,6 +54,19 @@ def find() -> None:
     if int(version.group(1)) < least:
         found = f"{java} is Java {version.group(1)}"
         raise UserError(f"Spark needs Java {least} or later; {found}{_remedy()}")
+    return int(version.group(1))
+
+
+def quick_options(version: int) -> str:
+    """Options for a Java of this version that soon starts and soon ends.
+
+    It takes Spark's classes from the archive that setup.sh has made. Another Java, or a Spark with
+    other jars, cannot use the archive and does without.
+    """
+    archive = Path(sys.prefix, f"java-{version}.jsa")
+    if not archive.exists():
+        return FIRST_COMPILER
+    return f'{FIRST_COMPILER} -XX:SharedArchiveFile="{archive}" -Xlog:cds*=off'
 
 
 def _remedy() -> str:

@@ -47,9 +47,6 @@ FOR_WORKERS = {
 }
 # A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
 LONGEST_TEMPORARY_FOLDER = 36
-# Java's second compiler is for servers that run for hours: the first alone starts 1 s sooner, and
-# 50 epochs of 12,665 images took 4.1 s in place of 6.1 s, longer runs a little less too.
-LOCAL_JAVA_OPTIONS = "-XX:TieredStopAtLevel=1"
 SECONDS_TO_CANCEL_AGAIN = 0.1  # Ctrl-C may come just before a job
 JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
 SECONDS_TO_FIRST_EXECUTOR, SECONDS_TO_REMIND = 15, 60
@@ -192,11 +189,11 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
     options, master = "", ""
     if not java.is_submitted():
         java.check_environment()
-        java.find()
+        version = java.find()
         master = java.master_asked_for()
         if not master or master.startswith("local"):
             os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-            options = LOCAL_JAVA_OPTIONS
+            options = java.quick_options(version)
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     before = signal.getsignal(signal.SIGINT)
     try:

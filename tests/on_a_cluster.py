@@ -10,11 +10,11 @@ from from_outside import wait_until
 
 from cluster.processes import LOOPBACK, Host, started, submit_command
 from cluster.standalone import Cluster
-from runtime.spark import LOCAL_JAVA_OPTIONS
+from runtime import java
 
 EPOCHS = 5
 # For spark-submit: what lives for half a minute starts in half the time.
-QUICK = {"SPARK_SUBMIT_OPTS": LOCAL_JAVA_OPTIONS}
+QUICK = {"SPARK_SUBMIT_OPTS": java.quick_options(java.find())}
 # By strategy, each with another network.
 NETWORKS = {
     "maps": ["--network", "article"],

@@ -21,12 +21,11 @@ import train
 from cluster.processes import SPARK_HOME, environment, submit_command
 from cluster.standalone import standalone_cluster
 from results import checkpoints
-from runtime.spark import LOCAL_JAVA_OPTIONS
 
 pytestmark = pytest.mark.long
 ROOT = Path(train.__file__).parent
 LOCAL_CLUSTER = "local-cluster[2,1,1024]"
-QUICK_EXECUTORS = ["--conf", f"spark.executor.extraJavaOptions={LOCAL_JAVA_OPTIONS}"]
+QUICK_EXECUTORS = ["--conf", f"spark.executor.extraJavaOptions={QUICK['SPARK_SUBMIT_OPTS']}"]
 
 
 @pytest.fixture(scope="module")

@@ -156,6 +156,30 @@ def test_java_of_a_local_run_starts_quickly(spark):
     assert "-XX:TieredStopAtLevel=1" in map(str, options.getInputArguments())
 
 
+def test_java_of_a_local_run_takes_its_classes_from_the_archive_of_setup(spark):
+    archive = Path(sys.prefix, f"java-{java.find()}.jsa")
+    if not archive.exists():
+        pytest.skip("setup.sh has made no archive of Spark's classes here")
+    mapped = Path(f"/proc/{spark._gateway.proc.pid}/maps").read_text()
+    assert str(archive) in mapped
+
+
+@pytest.mark.long
+def test_an_archive_that_java_cannot_use_changes_nothing(monkeypatch, tmp_path):
+    folder = tmp_path / "a folder"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "prefix", str(folder))
+    assert java.quick_options(17) == java.FIRST_COMPILER
+    Path(folder, "java-17.jsa").write_bytes(b"no archive" * 10**6)
+    options = java.quick_options(17)
+    assert "java-17.jsa" in options
+    command = [sys.executable, "-c", JAVA]
+    variables = as_a_person(SPARK_SUBMIT_OPTS=options)
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == f"{[java.FIRST_COMPILER] * 2}", done
+    assert (done.returncode, done.stderr) == (0, ""), done
+
+
 @pytest.mark.parametrize("given", [None, "-XX:TieredStopAtLevel=3"])
 def test_options_of_java_that_the_user_gave_come_last_and_stay(monkeypatch, given):
     monkeypatch.delenv("SPARK_SUBMIT_OPTS", raising=False)

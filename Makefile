@@ -8,7 +8,6 @@
 # make cluster-demo   train and score on a Spark cluster of two executors on this machine
 # make hadoop-demo    the same on HDFS and YARN on this machine; needs Maven (mvn)
 # make modules.zip    the program in one file, for a driver in cluster mode (--py-files)
-# make docs/arguments.md   write the page of all arguments, from what --help says
 # make plots/reference/network.html   train on MNIST, and keep the page of that run in the repository
 # make browsers       install Chromium and Firefox for the tests of the page (Debian, as root)
 # make bench          all measurements (4 hours) and the docs' tables; PyTorch in a .venv of its own (7 GB);
@@ -30,7 +29,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST := -m pytest -q --dist loadfile
 LONG := --no-loadscope-reorder -n 3
 
-.PHONY: help modules.zip docs/arguments.md plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
+.PHONY: help modules.zip plots/reference/network.html browsers run test test-all test-hadoop test-spark-3.5 mutations \
     cluster-demo hadoop-demo lint bench notebook clean
 
 # The first target: what `make` alone does.
@@ -53,9 +52,6 @@ test-spark-3.5: .venv-spark-3.5/tests
 
 modules.zip: .venv/program
 	@$(PYTHON_HERE) -m runtime.modules $@
-
-docs/arguments.md: .venv/program
-	@$(PYTHON_HERE) docs/arguments.py
 
 plots/reference/network.html: .venv/program
 	@place=$$(mktemp -d) && trap 'rm -r "$$place"' EXIT && \

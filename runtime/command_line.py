@@ -128,21 +128,16 @@ def _make_output_safe() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def help_text(action: argparse.Action) -> str:
-    """What `--help` and docs/arguments.md say of an argument, with its default if it has one."""
-    text = action.help or ""
-    if not action.option_strings or action.nargs == 0 or action.default is None:
-        return text
-    values = action.default if isinstance(action.default, list) else [action.default]
-    return f"{text} (default: {' '.join(map(str, values))})"
-
-
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong with an argument, and defaults in the help where there are."""
 
     class _Help(argparse.HelpFormatter):
         def _get_help_string(self, action: argparse.Action) -> str:
-            return help_text(action).replace("%", "%%")
+            text = (action.help or "").replace("%", "%%")
+            if not action.option_strings or action.nargs == 0 or action.default is None:
+                return text
+            values = action.default if isinstance(action.default, list) else [action.default]
+            return f"{text} (default: {' '.join(map(str, values))})"
 
     def __init__(self, **named) -> None:
         super().__init__(formatter_class=self._Help, **named)

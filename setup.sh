@@ -144,9 +144,9 @@ fi
 
 size() { # about how much pip fetches for it
     case $1 in
-    requirements.txt) echo "460 MB" ;;
+    requirements.txt) echo "540 MB" ;;
     *bench*) echo "3 GB" ;;
-    *) echo "600 MB" ;;
+    *) echo "700 MB" ;;
     esac
 }
 
@@ -162,7 +162,7 @@ for requirements in "$@"; do
     if ! TMPDIR=$place/tmp "$venv/bin/python" -m pip install $shown --log "$log" \
         --disable-pip-version-check -r "$requirements" 2>"$venv/pip.errors"; then
         grep -q "No space left on device" "$log" "$venv/pip.errors" &&
-            fail "the disk is full; $venv needs 2.5 GB, and pip keeps a cache in your home folder"
+            fail "the disk is full; $venv needs 2 GB, and pip keeps a cache in your home folder"
         line=$(grep -h '^ERROR' "$venv/pip.errors" | tail -n 1)
         fail "pip could not install $requirements: ${line:-see $log}; the whole of it is in $log"
     fi

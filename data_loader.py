@@ -60,10 +60,10 @@ def load(
 ) -> Split:
     """One part ("train" or "test") of the data at a place, as blocks that Spark keeps in memory.
 
-    It holds only images of `digits`, any labels; in a block, a label is the position of its digit
-    there. partitions: how many; if None, each gets from in_partition[0] to in_partition[1] images.
-    transpose: whether to set images upright that lie on their side; if None, EMNIST's are. Raises
-    UserError if a file is missing or broken, or if a digit does not occur.
+    It holds only images of `digits`, which may be any labels. In a block, a label is its position
+    in `digits`. partitions: how many; if None, each gets from in_partition[0] to in_partition[1]
+    images. transpose: whether to swap rows and columns of each image; if None, as EMNIST's files
+    need. Raises UserError if a file is missing or broken, or if a digit does not occur.
     """
     found = sources.find(place, part).turned(transpose)
     names = classes.names_for(digits, found.names, place)
@@ -158,7 +158,7 @@ def arguments() -> argparse.ArgumentParser:
         "--plots-dir", type=nonempty, default="plots", help="folder or URI for data.png"
     )
     for one in (shard, look):
-        upright = "set images upright that lie on their side; EMNIST's always are"
+        upright = "swap rows and columns of each image; this is always done for files named emnist"
         one.add_argument("--transpose", action="store_const", const=True, help=upright)
     return parser
 

@@ -169,7 +169,7 @@ def arguments() -> argparse.ArgumentParser:
 
 
 def onnx_file(text: str) -> str:
-    """The argparse type of a file to write. Another name may be one of an image to label."""
+    """The argparse type of the ONNX file. It ends in .onnx, so that no image is written over."""
     if not text.endswith(".onnx"):
         raise argparse.ArgumentTypeError(f"{text!r} does not end in .onnx")
     return text

@@ -129,8 +129,9 @@ def train_network(
 def fit(network: str | Network, split: Split, **options) -> Trained:
     """Train a network on a training set.
 
-    network: a name, its layers as text, or Sequential(Dense(256), Relu(), ...). options: those of
-    the command line, such as `epochs=5, optimizer="adam"`; their defaults depend on the network.
+    network: a name, its layers as text, or Sequential(Dense(256), Relu(), ...). options:
+    settings of the network and of the training, such as `epochs=5, optimizer="adam"`, by their
+    names on the command line; their defaults depend on the network. Those of files have no effect.
     After Ctrl-C, returns the result of the last whole epoch. Raises UserError if an option is
     invalid, if the network does not fit the digits, or if a mini-batch is empty.
     """

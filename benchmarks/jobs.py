@@ -37,9 +37,11 @@ class Job(NamedTuple):
 
 
 HERE = Path(__file__).parent
+# Fewer and larger steps than the recipe's, chosen on a validation share of 10,000 images.
+MLP = "--digits all --network mlp --epochs 3 --batch-size 128 --learning-rate 0.006"
 JOBS = [
     Job("", "the article's program"),
-    Job("--digits all --network mlp --epochs 3", "scikit_learn", 0.98),
+    Job(MLP, "scikit_learn", 0.98),
     Job("--digits all --network lenet", "pytorch", 0.99),
     Job("--digits all --network cnn", "pytorch", 0.994),
 ]

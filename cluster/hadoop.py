@@ -2,8 +2,8 @@
 
 A name node and a data node hold files; a resource manager and node managers run applications in
 containers, which here are processes of this machine. Maven fetches what Spark's own jars lack,
-once, into .hadoop/ (pom.xml names it). Without Kerberos Hadoop believes whoever says a name: do not
-run this on a machine that others have accounts on.
+once, into .hadoop/ (pom.xml names it). Without Kerberos, Hadoop does not check
+the names of users: do not run this on a shared machine.
 """
 
 import configparser

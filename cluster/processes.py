@@ -110,7 +110,7 @@ def submit_command(
 ) -> list[str]:
     """The command that sends one of the project's scripts, or any other, to a master.
 
-    `properties` is the file with the secret that the master wants to hear, if it wants one, and
+    `properties` is the file with the secret that the master requires, if it requires one;
     `options` are more of spark-submit's own.
     """
     spark_submit = str(SPARK_HOME / "bin" / "spark-submit")

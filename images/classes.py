@@ -48,8 +48,8 @@ def check_names(place: str, names: Iterable[str], lines: int) -> None:
     fitting = set(filter(is_class_name, names))
     if not 2 <= lines <= 256 or len(fitting) != lines:
         raise UserError(
-            f"{place}: it names the labels, 2 to 256 of them, each with another name of at most "
-            f"{LONGEST_NAME} letters; {len(fitting)} such names in {lines} lines"
+            f"{place}: expected 2 to 256 different names of at most {LONGEST_NAME} printable "
+            f"letters; found {len(fitting)} such names among {lines}"
         )
 
 

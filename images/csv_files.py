@@ -30,7 +30,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
         return None
     of_part = [one.name for one in candidates if one.part == part]
     if not of_part:
-        raise UserError(f"{folder}: {candidates[0].name} is there, but no {part} set beside it")
+        raise UserError(f"{folder}: found {candidates[0].name}, but no {part} set")
     place = storage.join(folder, of_part[0])
     return Spread(
         layout="CSV",

@@ -6,10 +6,10 @@ import warnings
 import numpy as np
 from PIL import Image, ImageOps
 
+from images.blocks import SIDE
 from images.files import kind_of
 from runtime.command_line import UserError
 
-SIDE = 28
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that runs a program
 MOST_PIXELS = 4_000_000  # of an image in a data set
 

@@ -1,4 +1,4 @@
-"""Files of others: opened only where they are files, and told by what they hold."""
+"""Files from others: only regular files are opened, and their first bytes tell their kind."""
 
 import io
 from collections.abc import Sequence

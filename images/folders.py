@@ -37,7 +37,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     if not places:
         return None
     if part not in places:
-        raise UserError(f"{folder}: {', '.join(places)} is there, but no folder of the {part} set")
+        raise UserError(f"{folder}: found {', '.join(places)}, but no folder of the {part} set")
     labels = _labels(folder, {name for its_classes in classes.values() for name in its_classes})
     place = places[part]
     every = [

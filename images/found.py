@@ -32,13 +32,13 @@ class Found:
 
     layout: str
     files: tuple[str, ...]  # places
-    # Of Spark, or of None if the driver reads: how often each label occurs, (units, 256).
+    # count(spark), or count(None) if the driver reads: how often each label occurs, (units, 256).
     count: Callable[[Any], np.ndarray]
     names: dict[int, str] = field(default_factory=dict)  # what the labels stand for
-    transposed: bool = False  # the images lie on their side
+    transposed: bool = False  # rows and columns of the images are swapped
 
     def turned(self, transpose: bool | None) -> Self:
-        """The same part, with images that lie on their side or not; None: as it was found."""
+        """The same part, with rows and columns swapped or not; None: as it was found."""
         return self if transpose is None else replace(self, transposed=transpose)
 
 

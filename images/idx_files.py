@@ -148,7 +148,7 @@ def _open(source: Source, name: str, kind: Kind) -> tuple[gzip.GzipFile | Binary
     if size == 0:
         raise UserError(f"{name}: holds no {kind.name}")
     if packed and size > stored * MOST_UNPACKED_RATIO + UNPACKED_ALLOWANCE:
-        raise UserError(f"{name}: {stored:,} bytes claim to unpack to {size:,}; not believed")
+        raise UserError(f"{name}: refused: {stored:,} bytes would unpack to {size:,}")
     if not packed and stored - header_size != size:
         state = "is cut off" if stored - header_size < size else "is too long"
         raise UserError(_wrong_size(name, state, count, kind))

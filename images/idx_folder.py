@@ -1,4 +1,4 @@
-"""A folder of IDX files, in the names in which people have them, whole or in shards.
+"""A folder of IDX files, whole or in shards, with the names in common use.
 
 MNIST's own names have hyphens and end in .gz. Kaggle has `train-images.idx3-ubyte`, and folders of
 MNIST's names that hold one file of the same name. EMNIST puts the name of the set in front.

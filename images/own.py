@@ -22,13 +22,14 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps
 from scipy import ndimage
 
+from images.blocks import SIDE
 from images.decode import FORMATS
 from runtime.command_line import UserError
 
-SIDE, BOX = 28, 20  # pixels of an MNIST image, and of the box that its digit just fits
+BOX = 20  # pixels of the box that a digit of MNIST just fits
 WORKING_SIDE = 256  # pixels; a larger image is shrunk to it, which averages noise away too
 SMOOTHLY = Image.Resampling.HAMMING  # anti-aliases without dark or light seams along edges
-# A file with more is refused, once its decoder has shrunk it, which only those of JPEG can.
+# Larger images are refused. The decoder of JPEG shrinks an image before this check.
 MOST_PIXELS, LONGEST_SIDE = 90_000_000, 65_535
 DECODED_SIDE = 2048  # pixels; a larger image is shrunk to about it before anything else
 # HEIC and AVIF files begin with four bytes of length, then one of these.
@@ -141,7 +142,7 @@ def upright(path: str | os.PathLike) -> Image.Image:
 
 
 def shrunk(image: Image.Image) -> Image.Image:
-    """The image, or where it is much larger than DECODED_SIDE, one of means of its pixels."""
+    """The image; if it is much larger than DECODED_SIDE, the means of its blocks of pixels."""
     factor = max(image.size) // DECODED_SIDE
     if factor < 2:
         return image
@@ -243,7 +244,7 @@ def above_noise(ink: np.ndarray, background: np.ndarray) -> np.ndarray:
 
 
 def bounds(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(row, column) of the top left pixel of a mask's box, and of the one behind its last."""
+    """The box around a mask: (row, column) of its first pixel, and of its last pixel plus 1."""
     places = np.argwhere(mask)
     return places.min(axis=0), places.max(axis=0) + 1
 

@@ -48,7 +48,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     if not any(places.values()):
         return None
     if not places[part]:
-        raise UserError(f"{folder}: Parquet files are there, but none of the {part} set")
+        raise UserError(f"{folder}: found Parquet files, but none of the {part} set")
     of_part = tuple(sorted(places[part]))
     count = functools.cache(lambda spark: count_labels(spark, of_part))
     return Spread(

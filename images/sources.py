@@ -1,4 +1,4 @@
-"""Find a data set: the places where it may lie, and the layouts in which people have it."""
+"""Find a data set: the places where it may be, and the layouts in common use."""
 
 import os
 import re
@@ -24,7 +24,7 @@ MOST_SUBFOLDERS = 100  # that are looked into
 
 
 def default_folder() -> Path:
-    """data/mnist of the project, wherever you stand; of the current folder for modules.zip."""
+    """data/mnist in the project's folder; in the current folder if modules.zip is running."""
     folder = Path("data/mnist")
     stands_there = modules.installed_as_zip() or modules.ROOT.resolve() == Path.cwd()
     return folder if stands_there else modules.ROOT / folder

@@ -1,8 +1,8 @@
 """Images that the executors read: what is common to shards, tables and folders of images.
 
 The executors turn what they read into blocks, which Spark keeps. The driver gets receipts: hashes,
-or what is wrong. An error comes as a receipt too, because Spark would repeat a task that raises
-one three times, with the same result.
+or what is wrong. An error is returned as a receipt, too: Spark would run a task that raises it
+three more times, with the same result.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
 """The layers of a network: immutable values with pure functions of n images at once.
 
-Rows of numbers are (n, size), pictures are (height, channels, width, n). In this order the rows of
-a picture that follow each other, of all channels and images, lie together in memory, as a
-convolution needs them. Each layer is one map forward and one map backward:
+Rows of numbers are (n, size), pictures are (height, channels, width, n). In this order, neighbour
+rows of a picture, with all channels and images, are contiguous in memory; a convolution needs this.
+Each layer is one map forward and one map backward:
 
     forward(a, parameters, key) -> (kept, value)    `kept` is what the map backward needs
     gradients(kept, delta) -> (dW, dB)              map backward of a layer that learns

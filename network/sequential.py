@@ -204,9 +204,9 @@ def initial_parameters(network: Network, seed: int, dtype: str = "float32") -> A
     """W1, B1, W2, B2, ... before the first epoch, drawn by the seed.
 
     The article's network for two classes starts as in the article, from U(-0.5, 0.5), any other as
-    `Layer.initial` says. If k > 2 sigmoids are the outputs, their biases are such that each output
-    starts at 1/k where the H before them is 1/2, as after a sigmoid, or 0, as after any other
-    activation. Outputs that start far lower have almost no gradient, and may never be learned.
+    `Layer.initial` says. With k > 2 sigmoid outputs, their biases make each output start near 1/k;
+    this assumes that H is 1/2 after a sigmoid, and 0 after any other activation. Outputs that start
+    far lower have almost no gradient, and may never be learned.
     """
     shapes = input_shapes(network)
     ((outputs,), last) = shapes[-1], network[-1]

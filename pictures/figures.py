@@ -29,7 +29,7 @@ MOST_LETTERS = 80  # of the names of the classes in a title
 MANY_CLASSES = 20  # a confusion matrix of more leaves out its zeros
 SIDE, LINE, CAPTION = 1.55, 0.19, 0.16  # inches: a picture in a grid, a line of text, of a caption
 
-# A letter that the font has not, as of 七.png, is drawn as a box; a line about each is noise.
+# A letter that the font lacks, as in 七.png, is drawn as a box; matplotlib need not warn of it.
 warnings.filterwarnings("ignore", "Glyph .* missing from font")
 with_own_defaults = style.context("default")
 

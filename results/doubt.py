@@ -30,9 +30,9 @@ SAMPLE = 5000  # training images; every third of them sets the limits
 VALUES, AXES, IMAGES_PER_AXIS = 144, 56, 20  # of f; d, unless there are too few images for it
 # The shares of right answers beyond the limits.
 SHARE_BY_OUTPUTS, SHARE_BY_DISTANCE = 0.0075, 0.02
-# The limits of the outputs without doubt.npz, and if fewer answers are right.
+# The limits of the outputs without doubt.npz, or with fewer than LEAST_ANSWERS right answers.
 LEAST_OUTPUT, CLOSE, LEAST_ANSWERS = 0.5, 0.5, 50
-# Limits are never stricter than these: a network may know its training images by heart.
+# Limits are never stricter than these: a network may be overfitted to its training images.
 HIGHEST_LIMIT, CLOSEST_LIMIT = 0.75, 1 / 3
 WEIGHT_OF_ALL = 40  # the mean covariance of all classes counts like so many images of a class
 # In the file: three numbers, three arrays, and the SHA-256 of the parameters they belong to.

@@ -91,7 +91,7 @@ def say(text: str = "", end: str = "\n") -> None:
 
 
 def say_what_begins(text: str) -> None:
-    """Print that work begins. It is done also if the reader of the output has gone."""
+    """Print that work begins. A closed pipe is ignored, so that the work is done."""
     with contextlib.suppress(BrokenPipeError):
         say(text)
 
@@ -115,7 +115,7 @@ _LOST: list[str] = []  # why output of this run could not be written
 
 
 def _make_output_safe() -> None:
-    """Let no print fail by its encoding, and none because stdout or stderr is closed."""
+    """Escape letters that the encoding lacks; open stdout and stderr on /dev/null if closed."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)

@@ -130,7 +130,7 @@ def start(folder: str, sockets: str, options: str = "") -> None:
     A Java that starts here takes `options`, and prints into `folder`/java.log. It deletes `folder`
     and `sockets` if Python cannot.
     """
-    # A Java that is left half started would stay for good: it learns last that Python has ended.
+    # A half-started Java does not notice that Python has ended, and would run for ever.
     with ctrl_c_waits():
         if is_submitted():
             SparkContext._ensure_initialized()

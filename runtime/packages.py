@@ -26,6 +26,6 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
     print(f"error: this Python ({sys.executable}) has no {name}: {remedy}", file=sys.stderr)
 
 
-# Only for the scripts themselves: who imports them in a program has a hook of that program.
+# Only for the scripts themselves: a program that imports them keeps its own hook.
 if os.path.basename(getattr(sys.modules["__main__"], "__file__", None) or "") in SCRIPTS:
     sys.excepthook = _tell

@@ -12,11 +12,11 @@ from runtime.command_line import UserError
 MEMORY = (
     "free some, let fewer tasks run at once (spark-submit --master local[1]), or raise "
     "spark.executor.memory, and spark.executor.pyspark.memory where it is set; train.py --resume "
-    "goes on after the last checkpoint"
+    "continues after the last checkpoint"
 )
 WORKER_ENDED = (
-    "Spark's Python process was killed, and again each time that its task was tried anew: most "
-    f"likely memory ran out. So {MEMORY}"
+    "Spark's Python process was killed in every attempt of a task; memory probably ran out: "
+    f"{MEMORY}"
 )
 NO_SPACE = (
     "the disk for temporary files is full: free some of it, or set TMPDIR (on a cluster "
@@ -35,7 +35,7 @@ FAILURES = (
         "{python} has no {0}: {right}",
     ),
     (r'Cannot run program "(.+?)": .*No such file', "{python} does not exist: {right}"),
-    (r'Cannot run program "(.+?)": .*Permission denied', "{python} is no program: {right}"),
+    (r'Cannot run program "(.+?)": .*Permission denied', "{python} is not executable: {right}"),
     (
         r"reading the port number from pyspark.daemon's stdout|Bad data in pyspark.daemon's",
         "{python} cannot run PySpark {spark}; is it too old, or another program? {right}",

@@ -40,7 +40,7 @@ FOR_WORKERS = {
     # each step of a convolution, which was a quarter of its time.
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
-    # A cost that is not finite ends the run in one line; every worker would warn of it besides.
+    # A cost that is not finite ends the run with one line; no worker has to print warnings too.
     "PYTHONWARNINGS": "ignore::RuntimeWarning",
     # A module of the current folder must not be taken for the program's own of that name.
     "PYTHONSAFEPATH": "1",
@@ -58,7 +58,7 @@ class MistakeInTask(Exception):
 
 @contextmanager
 def spark_context(name: str) -> Iterator[SparkContext]:
-    """A SparkContext for the length of a `with` block; one that is running already goes on after.
+    """A SparkContext for the length of a `with` block; one that runs already is used, and stays.
 
     Java starts and ends with the block, whatever happens in it. Raises UserError if Spark cannot
     start, or if it gives up a job of the block.
@@ -79,6 +79,7 @@ def spark_context(name: str) -> Iterator[SparkContext]:
                 if not modules.installed_as_zip():
                     modules.pack(Path(folder, "modules.zip"))
                     context.addPyFile(f"{folder}/modules.zip")  # for executors; no --py-files
+                threading.Thread(target=_start_workers, args=(context,), daemon=True).start()
                 yield context
         finally:
             with java.ctrl_c_waits():
@@ -217,6 +218,13 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
             signal.signal(signal.SIGINT, before)
 
 
+def _start_workers(context: SparkContext) -> None:
+    """Run a job that does nothing while the driver reads its data: it starts Python's workers."""
+    if str(context.master).startswith("local["):
+        with suppress(Exception):  # the program's own jobs tell what is wrong, or Spark ends
+            context.parallelize(range(context.defaultParallelism)).foreach(lambda _: None)
+
+
 @contextmanager
 def _reminding_of_executors(context: SparkContext) -> Iterator[None]:
     """Say so from time to time while jobs of a cluster wait for a first executor."""
@@ -256,6 +264,9 @@ def _end() -> None:
     if context is not None:
         with suppress(Py4JError, ConnectionError):  # Java may have ended, or be ending by Ctrl-C
             application = context.applicationId
+            # PySpark would wait up to a second until the thread of this server notices.
+            threading.Thread(target=context._accumulatorServer.shutdown, daemon=True).start()
+            context._accumulatorServer = None  # type: ignore
             context.stop()
             if str(context.master).startswith("local-cluster"):
                 shutil.rmtree(Path(_find_spark_home(), "work", application), ignore_errors=True)
@@ -343,9 +354,9 @@ def _not_told_twice(record: logging.LogRecord) -> bool:
 
 @contextmanager
 def _told_plainly(folder: str = "") -> Iterator[None]:
-    """Turn what Spark says of a job that it gave up into one line.
+    """Turn the error of a job that Spark gave up into one line.
 
-    What Java knows of it is asked for at once: when Python prints the exception, Java has ended.
+    Java's text is read at once, because Java has ended when Python prints the exception.
     """
     try:
         with _full_disk_is_named():

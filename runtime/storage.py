@@ -46,7 +46,7 @@ def pattern(folder: str, glob: str) -> str:
 def for_spark(place: str) -> str:
     """What Spark's own readers take for a place; a local path becomes a URI."""
     uri = _as_hadoop_has_it(place) if is_uri(place) else f"file://{os.path.abspath(place)}"
-    # Of a path with these characters Hadoop would make a pattern or two paths; `?` is any of them.
+    # Hadoop takes these characters for a pattern or a separator; `?` matches each of them.
     return re.sub(r"[][*?{}\\,]", "?", uri)
 
 
@@ -201,7 +201,7 @@ def _write_local(place: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())  # or a power cut can leave the new name on an empty file
-        # Of a file that Hadoop wrote there before; it would take the new one for damaged.
+        # With an old checksum that Hadoop wrote, it would report the new file as damaged.
         place.with_name(f".{place.name}.crc").unlink(missing_ok=True)
         os.replace(temporary, place)
     except BaseException:
@@ -263,7 +263,7 @@ def _hadoop(place: str):
 
 
 def _as_hadoop_has_it(uri: str) -> str:
-    """The URI as Hadoop reads it, to which %20 is no space: `file:` URIs are written with it."""
+    """The URI with %20 decoded if it is a `file:` URI, because Hadoop does not decode it."""
     return unquote(uri) if uri.startswith("file:") else uri
 
 

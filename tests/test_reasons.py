@@ -40,7 +40,7 @@ KNOWN = {
     f"{RAISED}numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB for an array "
     "with shape": "an executor's Python ran out of memory",
     f"{ABORTED}SparkException: Python worker exited unexpectedly (crashed)\n\tat": (
-        "Spark's Python process was killed, and again each time"
+        "Spark's Python process was killed in every attempt"
     ),
     f"{ABORTED}java.io.IOException: No space left on device\n\tat": "the disk for temporary files",
     f"{ABORTED}java.lang.OutOfMemoryError: Java heap space\n\tat": (

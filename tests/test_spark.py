@@ -77,7 +77,7 @@ def test_a_job_that_spark_gives_up_is_told_in_one_line():
     errors = done.stderr.splitlines()
     assert done.stdout.splitlines() == ["starting Spark", "1"] * 2 and len(errors) == 2, errors
     assert errors[0] == "error: shards/train-labels-idx1-ubyte-00017.gz: is cut off"
-    assert errors[1].startswith("error: Spark's Python process was killed, and again each time")
+    assert errors[1].startswith("error: Spark's Python process was killed in every attempt")
     assert "memory" in errors[1] and "--resume" in errors[1]
 
 

@@ -45,7 +45,7 @@ def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
 def sample_of(split: Split, most: int, seed: int) -> Block:
     """About `most` images and their labels, drawn once by the seed; all if there are fewer.
 
-    The same draw decides on validation images, so these come first where there are any.
+    It uses the random numbers of `hold_out`, so it takes the validation images first.
     """
     blocks = _blocks_drawn(split, most / split.size, seed, True).collect()
     images, labels = zip(*blocks, strict=True)

@@ -92,8 +92,8 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)
         # Read these now: Ctrl-C may stop Spark together with the training.
-        ((x, _),) = first_pairs(data_loader.image_label_pairs(split, settings.dtype), 1)
         sample = sample_of(split, doubt.SAMPLE, settings.seed)
+        ((x, _),) = first_pairs(data_loader.image_label_pairs(split, settings.dtype), 1)
         yield Run(spark, split, settings, start, saver, x, sample)
 
 

@@ -108,7 +108,7 @@ class Settings:
     )
     transpose: bool = option(
         DATA,
-        "set images upright that lie on their side; this is always done for EMNIST",
+        "swap rows and columns of each image; this is always done for files named emnist",
         default=False,
     )
     partitions: int | None = option(

@@ -16,7 +16,8 @@ Step = Callable[[Arrays, Arrays, State, float, int], tuple[Arrays, State]]
 def driver_step(settings: Settings) -> Step:
     """The update of an epoch: the optimizer's step on gradients with weight decay.
 
-    In averaging it gives the mean of the partitions' parameters; gradients: theta minus this mean.
+    In averaging, `gradients` is theta minus the mean of the partitions' parameters; a step of size
+    1 gives this mean.
     """
 
     def step(

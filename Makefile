@@ -19,11 +19,11 @@
 
 PYTHON_HERE := .venv/bin/python
 NPX := npx
-# Tracked files that may be larger than the rest; a picture or a data set need not be.
+# Tracked files that may be larger than 600 KB.
 LARGE :=
 BENCHMARKS := epochs jobs mllib scaling executors memory recipes
 
-# Python keeps what it has compiled, and pytest the tests that it has rewritten: seconds each time.
+# Keep what Python and pytest have compiled: this saves seconds in each run.
 unexport PYTHONDONTWRITEBYTECODE
 # Processes with a Spark of their own: two, or three for long tests, which wait now and then.
 PYTEST := -m pytest -q --dist loadfile
@@ -61,7 +61,7 @@ plots/reference/network.html: .venv/program
 browsers:
 	@./setup.sh browsers
 
-# In the place of local-cluster stands your own master's URL, such as spark://HOST:7077.
+# Replace local-cluster[...] with your own master's URL, such as spark://HOST:7077.
 cluster-demo: .venv/program
 	@mkdir -p cluster-demo
 	SPARK_LOCAL_IP=127.0.0.1 PYSPARK_PYTHON="$$PWD/$(PYTHON_HERE)" \
@@ -101,7 +101,7 @@ notebook: .venv/tests
 	@$(PYTHON_HERE) -m notebook --ip=127.0.0.1 $$(test "$$(id -u)" != 0 || echo --allow-root) \
 	    --JupyterNotebookApp.default_url=/notebooks/lessons/1_images_as_an_rdd.ipynb
 
-# setup.sh knows what is there, and mends an environment that is broken.
+# setup.sh checks what is there, and makes a broken environment again.
 .venv/program: FORCE
 	@./setup.sh requirements.txt
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Make .venv (or VENV) with what requirements files name, and see that there is a Java for Spark.
 # Usage: ./setup.sh [REQUIREMENTS...]    requirements.txt if none is named; `make run` calls this.
-#        ./setup.sh browsers             sees that there are Chromium and Firefox for the page's tests
+#        ./setup.sh browsers             installs Chromium and Firefox for the page's tests (Debian, as root)
 #        ./setup.sh java-remedy          prints how to install a Java here
 set -eu
 cd "$(dirname "$0")"
@@ -104,7 +104,7 @@ is_installed() { # REQUIREMENTS: whether this script has installed what is named
 }
 
 if [ -e "$venv" ] && ! is_whole "$@"; then
-    say "$venv is broken: its Python or a package has gone, or a setup was interrupted; making it anew"
+    say "$venv is broken: its Python or a package has gone, or a setup was interrupted; making it again"
     rm -rf "$venv"
 fi
 missing=
@@ -116,7 +116,7 @@ done
 if command -v "$(java_program)" >/dev/null && ! said=$("$(java_program)" -version 2>&1); then
     options=$(env | grep -E '^(_JAVA_OPTIONS|JAVA_TOOL_OPTIONS|JDK_JAVA_OPTIONS)=' | paste -sd' ' -)
     line=$(echo "$said" | grep -v -e '^Picked up' -e '^Error occurred during init' | head -n 1)
-    fail "Java does not start: $line; ${options:+unset or mend }${options:-install Java anew}"
+    fail "Java does not start: $line; ${options:+unset or correct }${options:-install Java anew}"
 fi
 version=$(java_version || true)
 if [ "${version:-0}" -lt 17 ]; then
@@ -164,7 +164,7 @@ for requirements in "$@"; do
         grep -q "No space left on device" "$log" "$venv/pip.errors" &&
             fail "the disk is full; $venv needs 2 GB, and pip keeps a cache in your home folder"
         line=$(grep -h '^ERROR' "$venv/pip.errors" | tail -n 1)
-        fail "pip could not install $requirements: ${line:-see $log}; the whole of it is in $log"
+        fail "pip could not install $requirements: ${line:-see $log}; the full log is $log"
     fi
     rm -rf "$venv/tmp"
     # Every other file brings what requirements.txt names.
@@ -175,12 +175,12 @@ done
 archive=$place/java-$(java_version).jsa
 if [ -e "$venv/bin/spark-submit" ] &&
     [ -z "$(find "$archive" -newer "$(echo "$venv"/lib/python*/site-packages/pyspark/jars)" 2>/dev/null)" ]; then
-    say "training on a few drawn digits, so that Java keeps the classes of Spark and starts sooner"
+    say "training on a few drawn digits, to keep Spark's classes for Java, which then starts sooner"
     rm -f "$archive"
     env -u SPARK_HOME -u SPARK_CONF_DIR -u SPARK_SUBMIT_OPTS -u PYSPARK_DRIVER_PYTHON \
         PYSPARK_PYTHON="$place/bin/python" SPARK_LOCAL_IP=127.0.0.1 "$venv/bin/spark-submit" \
         --master "local[1]" --driver-java-options "-XX:ArchiveClassesAtExit=\"$archive.new\"" \
         train.py --data offline --epochs 1 --model-dir "$venv/tmp" --plots-dir "$venv/tmp" \
-        >"$venv/java.log" 2>&1 && mv "$archive.new" "$archive" || true  # without it, all works too
+        >"$venv/java.log" 2>&1 && mv "$archive.new" "$archive" 2>/dev/null || true  # it may be missing
     rm -rf "$venv/tmp" "$archive.new"
 fi

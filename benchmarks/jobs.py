@@ -87,7 +87,7 @@ def row_of(job: Job, ours: list[tuple], theirs: list[tuple]) -> dict:
     words = " ".join(["train.py", *job.ours.split(), "--score"])
     row = {"ours": f"`{words}`", "the other": job.peer, "accuracy to reach": job.target}
     row["ours, s"], row["the other's, s"] = statistics.median(times), statistics.median(others)
-    row["ours / other"] = measure.ratio(times, others)
+    row["ours / other"], row["rounds"] = measure.ratio(times, others), len(ours)
     for name, runs in (("ours reached it", ours), ("the other reached it", theirs)):
         row[name] = None
         if job.target is not None:

@@ -32,7 +32,7 @@ def in_weighted_sums(out: str, a: str, W: str, B: str) -> dict[str, str]:
     return {
         f"{out} = {a} @ {W}": f"+ {B} is missing",
         f"{out} = {a} @ {W} - {B}": f"{B} is subtracted; add it",
-        f"{out} = sigmoid({a} @ {W} + {B})": "sigmoid is in it already; that is the next map",
+        f"{out} = sigmoid({a} @ {W} + {B})": "remove sigmoid: it is the next map",
         f"{out} = ({a} @ {W} + {B}).T": f"this is a column; {a} @ {W} + {B} is a row",
         f"{out} = {a} * {W}": "`*` multiplies element by element; `@` is the matrix product",
         f"{out} = {a} @ {W}.T": f"{W} is transposed; write {a} @ {W}",
@@ -69,7 +69,7 @@ def in_the_step() -> dict[str, str]:
         found |= {
             f"{P} = {old}": "it is unchanged; return the new array",
             f"{P} = {old} + {change}": "`+` goes uphill, to a larger error; the step is `-`",
-            f"{P} = {old} - rate * d{P}": f"it takes the sum d{P}; the mean is d{P} / n",
+            f"{P} = {old} - rate * d{P}": "/ n is missing: the step takes the mean",
             f"{P} = {old} - d{P} / n": "the rate is missing",
             f"{P} = {old} - rate * d{P} / Acc": "it divides by Acc; n is the number of images",
             f"{P} = {change}": f"this is the change alone; write {P} - {change}",
@@ -191,10 +191,10 @@ check.add = Check("a b", SUMS, cases.two_sums, one_by_one, {
     "E = (a[0] + b[0]) / 2": "it is the mean; the reduce needs sums",
     "dB2 = (a[1] + b[1]) / 2": "it is the mean; the reduce needs sums",
     "n = a[6] + 1": "b may be a sum of many images already; add its n, not 1",
-    "n = a[6]": "it is not added",
+    "n = a[6]": "this is n of a alone; add n of b",
     "n = 2": "a and b may be sums of many images already; add their n",
 })
-OTHER_ORDER = "the tuple of sums goes backwards: E, dB2, dW2, dB1, dW1, Acc, n"
+OTHER_ORDER = "the sums begin with the last layer: E, dB2, dW2, dB1, dW1, Acc, n"
 check.step = Check("parameters sums rate", "W1 B1 W2 B2", cases.a_step, one_by_one, {
     "return W1 - dB2": OTHER_ORDER,
     "return W1 - dW2": OTHER_ORDER,
@@ -213,7 +213,7 @@ check.partition_sums = Check("pairs", SUMS, cases.partitions, in_a_partition, {
     "n = 1": "a block has many images; write len(X)",
     "n = x.size": "it counts pixels; n counts images, len(X)",
 })
-NEW_W2 = "dB1 comes from the new W2; compute all gradients first, then take the step"
+NEW_W2 = "D1 was computed with the new W2; compute it before you change W2"
 check.learn = Check("parameters X y rate", "W1 B1 W2 B2", cases.a_step, one_by_one, {
     "W1 = parameters[0] - rate * X.T @ D1_of_new_W2 / n": NEW_W2,
     "B1 = parameters[1] - rate * D1_of_new_W2.sum(axis=0, keepdims=True) / n": NEW_W2,
@@ -247,12 +247,13 @@ check.relu_backward = Check("H_hat delta", "after", cases.layers, one_by_one, {
     "after = delta * (H_hat < 0)": "it keeps the other half; relu has a slope where H_hat > 0",
     "after = delta * sigmoid_prime(H_hat)": "this is sigmoid's slope; that of relu is H_hat > 0",
 })
+PLACES = "the check's picture has 9 pixels in a row, its window 3, so there are 7 places"
 check.convolve = Check("picture window b", "seen", cases.layers, one_by_one, {
     "seen = 0 * seen": "it is all 0; set each seen[i, j]",
     "seen = seen - b": "+ b is missing",
     "seen = seen.T": "rows and columns are exchanged; seen[i, j] comes from picture[i, j]",
-    "seen = seen[:-1, :-1]": "the last windows are missing; a row has 9 - 3 + 1 = 7 places",
-    "seen = np.pad(seen, ((0, 2), (0, 2)))": "the window goes beyond the edge; a row has 7 places",
+    "seen = seen[:-1, :-1]": f"the last windows are missing; {PLACES}",
+    "seen = np.pad(seen, ((0, 2), (0, 2)))": f"the window goes beyond the edge; {PLACES}",
     "seen = turned": "the window is turned round; multiply what lies in the same place",
     "seen = (seen - b) / window.size + b": "it is the mean of the products; take their sum",
 })
@@ -262,17 +263,17 @@ check.outcomes = Check("Y y", "counts", cases.answers, in_a_tuple, {
     "counts = by_largest": "it takes the largest output; ask which outputs round to 1",
     "counts = counts[:, [0, 2, 1, 3]]": "FP and FN are exchanged; FP: predicted, but another digit",
     "counts = counts[:, [2, 3, 0, 1]]": "predicted and not predicted are exchanged",
-    "counts = counts.T": "a row for each digit belongs here, with TP, FP, FN, TN in it",
+    "counts = counts.T": "return a row for each digit, with TP, FP, FN, TN in it",
     "counts = counts[:, :3]": "TN is missing: not predicted, and another digit",
-    "counts = counts[0]": "it counts for the digit 0 only; a row for each digit belongs here",
+    "counts = counts[0]": "it counts for the digit 0 only; return a row for each digit",
 })
 check.scores = Check("TP FP FN TN", "precision recall", cases.counts, one_by_one, {
     "precision = (TP + TN) / (TP + FP + FN + TN)": "this is accuracy; precision is TP / (TP + FP)",
-    "precision = TP / FP": "divide by all that were predicted, TP + FP",
+    "precision = TP / FP": "divide by all images predicted as this digit, TP + FP",
     "precision = TP // (TP + FP)": "`//` leaves whole numbers only; use `/`",
     "precision = TP / TP + FP": "put brackets: TP / (TP + FP)",
     "recall = TN / (TN + FP)": "this is specificity; recall is TP / (TP + FN)",
-    "recall = TP / FN": "divide by all that there are, TP + FN",
+    "recall = TP / FN": "divide by all images of this digit, TP + FN",
 })
 check.to_row = Check("paper", "x", cases.drawings, one_by_one, {
     "x = paper.reshape(1, 784) / 255": "ink is near 1 in MNIST, and near 0 here; turn it round",

@@ -72,7 +72,7 @@ class Check:
         except KeyError as missing:
             return f"there is no {missing.args[0]} in the notebook yet; run the cells above first"
         except (TypeError, ValueError):
-            return "the parameters in the notebook do not fit; run the cell that makes them again"
+            return "W1, B1, W2 or B2 has a wrong shape; run the cell again that makes them"
         takes, results = self.takes.split(), []
         for case in cases:
             given = copy.deepcopy(vars(case))
@@ -114,7 +114,7 @@ class Check:
                 value_of(code, case)
             except Exception as known:
                 if fault(known) == fault(error) and (name == "return" or used <= set(words)):
-                    prefix = "" if name == "return" else f"{name}: "
+                    prefix = f"{name}: " if " " in self.gives and name != "return" else ""
                     return "\n".join([prefix + sentence, *lines])
         return "\n".join(lines)
 
@@ -141,14 +141,15 @@ class Check:
             return f"the tuple lacks {' and '.join(needed)}; return {whole}"
         if len(columns) > len(names) and not missing:
             more = [name or "an unknown element" for name in returned if name not in names]
-            return f"{' and '.join(more or ['an element'])} is too much; return only {whole}"
+            return f"remove {' and '.join(more or ['an element'])}; return only {whole}"
         if len(columns) != len(names):
             return f"it returns {len(columns)} elements; return {len(names)}, {whole}"
         if not missing and returned != names:
             return f"the order is wrong: ({', '.join(map(str, returned))}); return {whole}"
         for name, column, is_now in zip(names, columns, returned, strict=True):
             if is_now != name:
-                return f"{name}: {self.about_element(name, column, is_now, cases)}"
+                prefix = f"{name}: " if len(names) > 1 else ""
+                return prefix + self.about_element(name, column, is_now, cases)
         return None
 
     def about_element(
@@ -164,7 +165,8 @@ class Check:
         if in_words(mine) != in_words(true):
             kinds = f"it should be {in_words(true)}, and is {in_words(mine)}"
             return kinds if said is None else f"{said} ({kinds})"
-        return said or f"wrong values: it begins {beginning(mine)}, and should {beginning(true)}"
+        begins, expected = beginning(mine), beginning(true)
+        return said or f"wrong values: the first numbers are {begins}; expected: {expected}"
 
     def recognised(self, name: str, column: Sequence, cases: list[Values]) -> str | None:
         """The sentence about the mistake that gives these values."""

@@ -159,5 +159,5 @@ def java_that_fails(java: str, printed: str) -> UserError:
         for name in ("_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
         if os.environ.get(name)
     ]
-    cause = f"; unset or mend {' and '.join(given)}" if given else "; install Java anew"
+    cause = f"; unset or correct {' and '.join(given)}" if given else "; install Java anew"
     return UserError(f"{java} does not start: {line or 'it prints nothing'}{cause}")

@@ -134,4 +134,4 @@ def test_a_java_that_does_not_start_is_told_with_the_variable(monkeypatch):
     assert told == "/bin/java does not start: Unrecognized VM option 'Old'; install Java anew"
     monkeypatch.setenv("_JAVA_OPTIONS", "-XX:+Old")
     told = str(reasons.java_that_fails("/bin/java", printed))
-    assert told.endswith("'Old'; unset or mend _JAVA_OPTIONS=-XX:+Old")
+    assert told.endswith("'Old'; unset or correct _JAVA_OPTIONS=-XX:+Old")

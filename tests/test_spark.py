@@ -180,6 +180,15 @@ def test_an_archive_that_java_cannot_use_changes_nothing(monkeypatch, tmp_path):
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
+def test_a_first_job_starts_the_workers_early_and_leaves_errors_to_later_jobs(spark):
+    jobs = spark._jsc.sc().dagScheduler()
+    before = jobs.nextJobId()
+    runtime_spark._start_workers(spark)
+    assert jobs.nextJobId() == before + 1
+    ended = types.SimpleNamespace(master="local[2,4]")  # it can run no job any more
+    runtime_spark._start_workers(ended)
+
+
 @pytest.mark.parametrize("given", [None, "-XX:TieredStopAtLevel=3"])
 def test_options_of_java_that_the_user_gave_come_last_and_stay(monkeypatch, given):
     monkeypatch.delenv("SPARK_SUBMIT_OPTS", raising=False)

@@ -141,7 +141,7 @@ $("pen").oninput = () => strokes.length && draw(strokes);
 // The test images: a button for each, framed in red where the trained network is wrong.
 function gallery(from, to) {
   const buttons = images.slice(from, to).map((one, k) => {
-    const title = `a ${digits[one.truth]}, answered ${digits[one.answer]}`;
+    const title = `a ${digits[one.truth]}; the network answers ${digits[one.answer]}`;
     const button = make("button", { value: from + k, title, ariaLabel: title }, thumb(one.x));
     button.className = one.answer === one.truth ? "" : "wrong";
     button.onclick = () => {

@@ -222,7 +222,8 @@ def _start_workers(context: SparkContext) -> None:
     """Run a job that does nothing while the driver reads its data: it starts Python's workers."""
     if str(context.master).startswith("local["):
         with suppress(Exception):  # the program's own jobs tell what is wrong, or Spark ends
-            context.parallelize(range(context.defaultParallelism)).foreach(lambda _: None)
+            tasks = min(8, context.defaultParallelism)  # the partitions of a small data set
+            context.parallelize(range(tasks), tasks).foreach(lambda _: None)
 
 
 @contextmanager

@@ -88,11 +88,9 @@ def row_of(job: Job, ours: list[tuple], theirs: list[tuple]) -> dict:
     row = {"ours": f"`{words}`", "the other": job.peer, "accuracy to reach": job.target}
     row["ours, s"], row["the other's, s"] = statistics.median(times), statistics.median(others)
     row["ours / other"], row["rounds"] = measure.ratio(times, others), len(ours)
-    for name, runs in (("ours reached it", ours), ("the other reached it", theirs)):
-        row[name] = None
-        if job.target is not None:
-            right = sum(accuracy >= job.target for _, accuracy in runs)
-            row[name] = f"{right} of {len(runs)}"
+    if job.target is not None:
+        right = sum(accuracy >= job.target for _, accuracy in (*ours, *theirs))
+        row["reached it"] = f"{right} of {2 * len(ours)}"
     return {**row, "runs": [ours, theirs]}
 
 

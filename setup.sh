@@ -179,8 +179,8 @@ if [ -e "$venv/bin/spark-submit" ] &&
     rm -f "$archive"
     env -u SPARK_HOME -u SPARK_CONF_DIR -u SPARK_SUBMIT_OPTS -u PYSPARK_DRIVER_PYTHON \
         PYSPARK_PYTHON="$place/bin/python" SPARK_LOCAL_IP=127.0.0.1 "$venv/bin/spark-submit" \
-        --master "local[1]" --driver-java-options "-XX:ArchiveClassesAtExit=\"$archive.new\"" \
+        --master "local[1]" --driver-java-options "-XX:ArchiveClassesAtExit=\"$archive.$$\"" \
         train.py --data offline --epochs 1 --model-dir "$venv/tmp" --plots-dir "$venv/tmp" \
-        >"$venv/java.log" 2>&1 && mv "$archive.new" "$archive" 2>/dev/null || true  # it may be missing
-    rm -rf "$venv/tmp" "$archive.new"
+        >"$venv/java.log" 2>&1 && mv "$archive.$$" "$archive" 2>/dev/null || true  # it may be missing
+    rm -rf "$venv/tmp" "$archive.$$"
 fi

@@ -655,7 +655,7 @@ MOMENTS = 3
 def test_ctrl_c_leaves_nothing_and_no_traceback_whenever_it_comes(
     small_mnist, model, tmp_path, short_folder, script
 ):
-    """From 0.2 s on, to the second epoch of train.py, or to just before predict.py has ended."""
+    """From 0.2 s on, to the second epoch of train.py, or until predict.py scores."""
     words = endless(small_mnist, tmp_path) if script == "train.py" else model
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import signal"], check=True)
@@ -663,11 +663,11 @@ def test_ctrl_c_leaves_nothing_and_no_traceback_whenever_it_comes(
     began = time.monotonic()
     process = start(script, *words)
     for line in process.stdout:
-        if line.startswith("epoch 2/"):
+        if line.startswith(("epoch 2/", "scoring")):
             break
     process.kill()
     process.communicate()
-    last = (time.monotonic() - began) * (1 if script == "train.py" else 0.8)
+    last = time.monotonic() - began
     for moment in range(MOMENTS):
         seconds = first + (last - first) * moment / (MOMENTS - 1)
         status, output, errors = interrupted(seconds, short_folder, script, *words)

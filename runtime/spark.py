@@ -79,7 +79,6 @@ def spark_context(name: str) -> Iterator[SparkContext]:
                 if not modules.installed_as_zip():
                     modules.pack(Path(folder, "modules.zip"))
                     context.addPyFile(f"{folder}/modules.zip")  # for executors; no --py-files
-                threading.Thread(target=_start_workers, args=(context,), daemon=True).start()
                 yield context
         finally:
             with java.ctrl_c_waits():
@@ -216,14 +215,6 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
         # PySpark's own handler asks Java to cancel the jobs in the midst of another talk with it.
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
-
-
-def _start_workers(context: SparkContext) -> None:
-    """Run a job that does nothing while the driver reads its data: it starts Python's workers."""
-    if str(context.master).startswith("local["):
-        with suppress(Exception):  # the program's own jobs tell what is wrong, or Spark ends
-            tasks = min(8, context.defaultParallelism)  # the partitions of a small data set
-            context.parallelize(range(tasks), tasks).foreach(lambda _: None)
 
 
 @contextmanager

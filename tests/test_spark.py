@@ -180,15 +180,6 @@ def test_an_archive_that_java_cannot_use_changes_nothing(monkeypatch, tmp_path):
     assert (done.returncode, done.stderr) == (0, ""), done
 
 
-def test_a_first_job_starts_the_workers_early_and_leaves_errors_to_later_jobs(spark):
-    jobs = spark._jsc.sc().dagScheduler()
-    before = jobs.nextJobId()
-    runtime_spark._start_workers(spark)
-    assert jobs.nextJobId() == before + 1
-    ended = types.SimpleNamespace(master="local[2,4]")  # it can run no job any more
-    runtime_spark._start_workers(ended)
-
-
 @pytest.mark.parametrize("given", [None, "-XX:TieredStopAtLevel=3"])
 def test_options_of_java_that_the_user_gave_come_last_and_stay(monkeypatch, given):
     monkeypatch.delenv("SPARK_SUBMIT_OPTS", raising=False)
@@ -625,15 +616,20 @@ def test_a_reader_that_is_gone_before_the_first_line_hears_nothing_of_predict(mo
         assert status == 141 and json.loads(scored.read_text())["images"] > 0
 
 
-def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int, str, str]:
-    """Status and output of a script that a terminal's Ctrl-C reaches after so many seconds.
+def interrupted(moment: float | str, folder: Path, script: str, *words) -> tuple[int, str, str]:
+    """Status and output of a script that a terminal's Ctrl-C reaches.
 
-    Nothing of it is left afterwards: no process, no file beside its results.
+    moment: the seconds before it, or the beginning of the line before it. Nothing of it is left
+    afterwards: no process, no file beside its results.
     """
+    said = ""
     process = start(script, *words, MARK=str(folder), TMPDIR=str(folder))
     try:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=seconds)
+        if isinstance(moment, str):
+            said = lines_until(moment, process)
+        else:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=moment)
         assert process.returncode is None, "it has ended before"
         os.killpg(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=60)
@@ -641,12 +637,19 @@ def interrupted(seconds: float, folder: Path, script: str, *words) -> tuple[int,
     finally:
         for pid in marked(f"MARK={folder}"):
             os.kill(pid, signal.SIGKILL)
-    assert left == {}, f"after {seconds} s"
-    assert list(folder.iterdir()) == [], f"after {seconds} s"
-    return process.returncode, output, errors
+    assert left == {}, f"after {moment}"
+    assert list(folder.iterdir()) == [], f"after {moment}"
+    return process.returncode, said + output, errors
 
 
-MOMENTS = 3
+def lines_until(beginning: str, process: subprocess.Popen) -> str:
+    """What a process prints up to the first line with this beginning."""
+    said = ""
+    for line in process.stdout:
+        said += line
+        if line.startswith(beginning):
+            break
+    return said
 
 
 @on_linux
@@ -655,29 +658,27 @@ MOMENTS = 3
 def test_ctrl_c_leaves_nothing_and_no_traceback_whenever_it_comes(
     small_mnist, model, tmp_path, short_folder, script
 ):
-    """From 0.2 s on, to the second epoch of train.py, or until predict.py scores."""
+    """From 0.2 s on, to the second epoch of train.py, or to the figures of predict.py."""
     words = endless(small_mnist, tmp_path) if script == "train.py" else model
     began = time.monotonic()
     subprocess.run([sys.executable, "-c", "import signal"], check=True)
     first = 0.2 + time.monotonic() - began  # before its first line no program can help it
     began = time.monotonic()
     process = start(script, *words)
-    for line in process.stdout:
-        if line.startswith(("epoch 2/", "scoring")):
-            break
+    line = "epoch 2/" if script == "train.py" else "drawing figures"
+    lines_until(line, process)
     process.kill()
     process.communicate()
     last = time.monotonic() - began
-    for moment in range(MOMENTS):
-        seconds = first + (last - first) * moment / (MOMENTS - 1)
-        status, output, errors = interrupted(seconds, short_folder, script, *words)
-        assert status == 130, (seconds, errors)
+    for moment in (first, (first + last) / 2, line):
+        status, output, errors = interrupted(moment, short_folder, script, *words)
+        assert status == 130, (moment, errors)
         # At the start of a line: the note about an earlier run that was stopped has the words too.
         if "\nstopped after epoch" in output:
-            assert errors == "", seconds
+            assert errors == "", moment
         else:
             assert errors.startswith("stopped ") and len(errors.splitlines()) == 1, (
-                seconds,
+                moment,
                 errors,
             )
 

@@ -26,6 +26,7 @@ from images.sources import find_data, read_part
 from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
+    TRANSPOSE_HELP,
     Parser,
     UserError,
     exit_status,
@@ -158,8 +159,7 @@ def arguments() -> argparse.ArgumentParser:
         "--plots-dir", type=nonempty, default="plots", help="folder or URI for data.png"
     )
     for one in (shard, look):
-        upright = "swap rows and columns of each image; this is always done for files named emnist"
-        one.add_argument("--transpose", action="store_const", const=True, help=upright)
+        one.add_argument("--transpose", action="store_const", const=True, help=TRANSPOSE_HELP)
     return parser
 
 

@@ -175,7 +175,7 @@ done
 archive=$place/java-$(java_version).jsa
 if [ -e "$venv/bin/spark-submit" ] &&
     [ -z "$(find "$archive" -newer "$(echo "$venv"/lib/python*/site-packages/pyspark/jars)" 2>/dev/null)" ]; then
-    say "training on a few drawn digits, to keep Spark's classes for Java, which then starts sooner"
+    say "preparing Java for Spark by a short training on drawn digits, so that it starts sooner"
     rm -f "$archive"
     env -u SPARK_HOME -u SPARK_CONF_DIR -u SPARK_SUBMIT_OPTS -u PYSPARK_DRIVER_PYTHON \
         PYSPARK_PYTHON="$place/bin/python" SPARK_LOCAL_IP=127.0.0.1 "$venv/bin/spark-submit" \

@@ -114,8 +114,7 @@ class Check:
                 value_of(code, case)
             except Exception as known:
                 if fault(known) == fault(error) and (name == "return" or used <= set(words)):
-                    prefix = f"{name}: " if " " in self.gives and name != "return" else ""
-                    return "\n".join([prefix + sentence, *lines])
+                    return "\n".join([self.named(name, sentence), *lines])
         return "\n".join(lines)
 
     def about_results(self, results: list, cases: list[Values]) -> str | None:
@@ -148,9 +147,13 @@ class Check:
             return f"the order is wrong: ({', '.join(map(str, returned))}); return {whole}"
         for name, column, is_now in zip(names, columns, returned, strict=True):
             if is_now != name:
-                prefix = f"{name}: " if len(names) > 1 else ""
-                return prefix + self.about_element(name, column, is_now, cases)
+                return self.named(name, self.about_element(name, column, is_now, cases))
         return None
+
+    def named(self, name: str, sentence: str) -> str:
+        """The sentence behind the name of its element; without it where there is only one."""
+        is_one_of_several = name != "return" and " " in self.gives
+        return f"{name}: {sentence}" if is_one_of_several else sentence
 
     def about_element(
         self, name: str, column: Sequence, is_now: str | None, cases: list[Values]

@@ -21,6 +21,8 @@ DATA_HELP = (
     "digits drawn from fonts"
 )
 
+TRANSPOSE_HELP = "swap rows and columns of each image; this is always done for files named emnist"
+
 P = ParamSpec("P")
 LONGEST = 400  # characters of a text from outside that are printed
 # The exit statuses of a shell for a program that SIGINT or SIGPIPE has ended.

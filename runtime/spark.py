@@ -254,11 +254,11 @@ def _end() -> None:
     """Stop Spark and, where it was started here, its Java."""
     context = SparkContext._active_spark_context
     if context is not None:
+        # PySpark would wait up to a second until the thread of this server notices.
+        threading.Thread(target=context._accumulatorServer.shutdown, daemon=True).start()
+        context._accumulatorServer = None  # type: ignore
         with suppress(Py4JError, ConnectionError):  # Java may have ended, or be ending by Ctrl-C
             application = context.applicationId
-            # PySpark would wait up to a second until the thread of this server notices.
-            threading.Thread(target=context._accumulatorServer.shutdown, daemon=True).start()
-            context._accumulatorServer = None  # type: ignore
             context.stop()
             if str(context.master).startswith("local-cluster"):
                 shutil.rmtree(Path(_find_spark_home(), "work", application), ignore_errors=True)

@@ -14,6 +14,7 @@ from typing import Any
 from network.sequential import Network, forms, is_article, read, text_of
 from runtime.command_line import (
     DATA_HELP,
+    TRANSPOSE_HELP,
     Parser,
     UserError,
     nonempty,
@@ -106,11 +107,7 @@ class Settings:
         nargs="+",
         metavar="CLASS",
     )
-    transpose: bool = option(
-        DATA,
-        "swap rows and columns of each image; this is always done for files named emnist",
-        default=False,
-    )
+    transpose: bool = option(DATA, TRANSPOSE_HELP, default=False)
     partitions: int | None = option(
         DATA,
         "number of partitions of the training set; changing it changes the result slightly "

@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from images.blocks import between_points, turned
 from runtime.command_line import say
 
 NAME = "offline digits (not MNIST)"
@@ -78,19 +79,6 @@ def signed_distance(ink: np.ndarray) -> np.ndarray:
     return (inside - outside + 0.5 - ink) / FINE
 
 
-def depth_at(fields: np.ndarray, face: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Signed distance in fields[face] at x, y pixels from the middle, bilinear between points."""
-    x = np.clip(x * FINE + GRID // 2, 0, GRID - 1.01)
-    y = np.clip(y * FINE + GRID // 2, 0, GRID - 1.01)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    x, y = x - column.astype(np.float32), y - row.astype(np.float32)
-    corner = (face * GRID + row) * GRID + column
-    points = fields.ravel()
-    above = points[corner] * (1 - x) + points[corner + 1] * x
-    below = points[corner + GRID] * (1 - x) + points[corner + GRID + 1] * x
-    return above * (1 - y) + below * y
-
-
 def draw_digit(digit: int, n: int, rng: np.random.Generator) -> np.ndarray:
     """Pictures of one digit, white (255) on black (0): (n, 784) uint8."""
 
@@ -101,20 +89,20 @@ def draw_digit(digit: int, n: int, rng: np.random.Generator) -> np.ndarray:
     face = rng.integers(len(fields), size=(n, 1, 1), dtype=np.int32)
     right, down = between(-1.2, 1.2), between(-1.2, 1.2)
     t = between(-0.12, 0.12)  # tangent of half the angle: turns up to 14 degrees
-    cosine, sine = (1 - t * t) / (1 + t * t), 2 * t / (1 + t * t)
     slant = between(-0.3, 0.4)
     width, height = between(0.8, 1.15), between(0.85, 1.02)
 
     # For each pixel of the picture, the point of the upright glyph that it shows.
     pixels = np.arange(FRAME, dtype=np.float32) - (FRAME - 1) / 2
     x, y = pixels - right, pixels[:, None] - down
-    x, y = cosine * x + sine * y, cosine * y - sine * x
+    x, y = turned(x, y, t)
     x, y = (x + slant * y) / width, y / height
 
     half_stroke = fields.max(axis=(1, 2))[face]
     thicker = np.clip(between(1.1, 2.1) - half_stroke, -0.3, 1)
     blur = between(1.0, 2.1)
-    grey = np.clip(0.5 + (depth_at(fields, face, x, y) + thicker) / blur, 0, 1)
+    depth = between_points(fields, face, x * FINE + GRID // 2, y * FINE + GRID // 2)
+    grey = np.clip(0.5 + (depth + thicker) / blur, 0, 1)
     return (255 * grey + 0.5).astype(np.uint8).reshape(n, FRAME * FRAME)
 
 

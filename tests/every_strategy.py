@@ -21,7 +21,7 @@ NETWORKS = {
     "mlp": ["--network", "dense 12, relu, dropout 0.2, dense, softmax", "--shift", "1"]
     + ["--optimizer", "momentum", "--patience", "2"],
     "conv": ["--network", "conv 3 5, maxpool 4, relu, dropout 0.3, dense, softmax"]
-    + ["--shift", "2", "--validation", "0.2"],
+    + ["--shift", "2", "--rotation", "10", "--zoom", "0.1", "--validation", "0.2"],
 }
 RUNS = ["-".join(pair) for pair in itertools.product(NETWORKS, STRATEGIES)]
 

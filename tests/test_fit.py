@@ -9,6 +9,7 @@ import zlib
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 import data_loader
 import nn_math
@@ -24,7 +25,7 @@ from results.checkpoints import Progress
 from results.loading import load_model
 from runtime.command_line import UserError
 from training import chain
-from training.data import hold_out, with_shifts
+from training.data import hold_out, with_changes
 from training.optimizers import OPTIMIZERS
 from training.progress import after_epoch, is_finished
 from training.recipes import STRATEGIES
@@ -216,28 +217,62 @@ def test_each_image_is_moved_every_way_alike_with_nothing_where_nothing_was(most
     assert all(50 < times < 150 for times in ways.values())
 
 
-def test_images_move_anew_in_each_epoch_and_by_their_key_alone(split):
+def slowly_turned(image: np.ndarray, tangent: float, scale: float) -> np.ndarray:
+    """The image turned and scaled about its centre, by scipy; tangent: of half the angle."""
+    angle = 2 * math.atan(tangent)
+    rows = [math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]
+    matrix, middle = np.array(rows) / scale, np.array([13.5, 13.5])
+    picture, offset = image.reshape(28, 28).astype(float), middle - matrix @ middle
+    return scipy.ndimage.affine_transform(picture, matrix, offset, order=1, mode="grid-constant")
+
+
+@pytest.mark.parametrize(("degrees", "zoom"), [(10.0, 0.1), (90.0, 0.0), (0.0, 0.5)])
+def test_each_image_is_turned_and_scaled_about_its_centre_as_scipy_does_it(degrees, zoom):
+    images = np.random.default_rng(1).integers(0, 256, (300, 784)).astype(np.uint8)
+    warped = blocks.warped(images, np.random.default_rng(2), degrees, zoom)
+    assert (warped.shape, warped.dtype) == (images.shape, np.uint8)
+    rng, most = np.random.default_rng(2), math.tan(math.radians(degrees) / 2)
+    tangents, scales = rng.uniform(-most, most, 300), rng.uniform(1 - zoom, 1 + zoom, 300)
+    assert degrees == 0 or max(abs(tangents)) > 0.95 * most
+    for image, result, tangent, scale in zip(images, warped, tangents, scales, strict=True):
+        expected = slowly_turned(image, tangent, scale)
+        assert abs(result.reshape(28, 28) - expected).max() < 0.51, "rounded to whole numbers"
+
+
+def test_an_image_that_is_neither_turned_nor_scaled_keeps_its_pixels():
+    images = np.random.default_rng(1).integers(0, 256, (300, 784)).astype(np.uint8)
+    warped = blocks.warped(images, np.random.default_rng(2), 0.0, 0.0)
+    np.testing.assert_array_equal(warped, images)
+
+
+CHANGES = [{"shift": 2}, {"rotation": 20}, {"zoom": 0.2}]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_images_change_anew_in_each_epoch_and_by_their_key_alone(split, change):
     def images(seed: int, epoch: int) -> np.ndarray:
-        return rows_of(with_shifts(split, 2, seed, epoch))[0]
+        return rows_of(with_changes(split, settings(**change, seed=seed), epoch))[0]
 
     first = images(1, 1)
     np.testing.assert_array_equal(first, images(1, 1))
     for other in (images(1, 2), images(2, 1), rows_of(split)[0]):
         same = (first == other).all(axis=1).mean()
         assert same < 0.15, "an image of 25 stays where it was"
-    np.testing.assert_array_equal(*(rows_of(s)[1] for s in (split, with_shifts(split, 2, 1, 1))))
-    assert with_shifts(split, 0, 1, 1) is split
+    changed = with_changes(split, settings(**change), 1)
+    np.testing.assert_array_equal(*(rows_of(s)[1] for s in (split, changed)))
+    assert with_changes(split, settings(), 1) is split
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_an_epoch_trains_on_the_images_as_they_were_moved(split, strategy):
+def test_an_epoch_trains_on_the_images_as_they_were_changed(split, strategy):
     told = {"network": "dense 5, tanh, dense", "strategy": strategy, "fraction": 1.0}
-    chosen = settings(**told, shift=2, dtype="float64", batch_size=600)
+    changes = {"shift": 2, "rotation": 20, "zoom": 0.2}
+    chosen = settings(**told, **changes, dtype="float64", batch_size=600)
     network, initial = read(chosen.network, 10), initial_of(chosen)
     sums = epoch_function(chosen, train.maps_epoch)(
         train.training_rdd(split, chosen, 4), initial, chosen, 4
     )
-    X, y_true = rows_of(with_shifts(split, 2, chosen.seed, 4))
+    X, y_true = rows_of(with_changes(split, chosen, 4))
     moved = sequential.error_tuple(network, initial, X, y_true)
     assert (sums.E, sums.Acc) == (pytest.approx(moved[0], rel=1e-10), moved[1])
     assert sums.E != pytest.approx(sequential.error_tuple(network, initial, *rows_of(split))[0])

@@ -619,6 +619,8 @@ def test_a_bad_network_ends_the_program_with_status_2_before_spark_starts(
         ("--validation 1", "argument --validation: '1' is not a number at least 0"),
         ("--patience 0", "argument --patience: '0' is not a whole number"),
         ("--shift 15", "argument --shift: '15' is more than 14"),
+        ("--rotation 91", "argument --rotation: '91' is not a number at least 0 and at most 90"),
+        ("--zoom -0.1", "argument --zoom: '-0.1' is not a number at least 0 and at most 0.5"),
         ("--schedule step", "argument --schedule: invalid choice: 'step'"),
     ],
 )
@@ -771,7 +773,7 @@ def filled(*words: str):
 
 
 BY_RECIPE = ["strategy", "optimizer", "schedule", "batch_size", "shift", "epochs", "fraction"]
-BY_RECIPE += ["learning_rate", "validation"]
+BY_RECIPE += ["learning_rate", "validation", "rotation", "zoom"]
 
 
 @pytest.mark.parametrize("digits", [["0", "1"], ["all"]])
@@ -797,6 +799,7 @@ def test_the_default_is_the_article():
     chosen = vars(filled())
     expected = {"strategy": "maps", "optimizer": "sgd", "schedule": "constant", "epochs": 50}
     expected |= {"learning_rate": 0.1, "fraction": 0.7, "shift": 0, "weight_decay": 0.0}
+    expected |= {"rotation": 0.0, "zoom": 0.0}
     expected |= {"network": "dense 64, sigmoid, dense 2, sigmoid", "hidden": 64, "seed": 1}
     expected |= {"digits": [0, 1], "dtype": "float32", "validation": 0.0, "patience": None}
     assert {name: chosen[name] for name in expected} == expected
@@ -806,6 +809,7 @@ def test_a_flag_that_is_given_wins_over_the_recipe():
     given = {"--strategy": "partitions", "--optimizer": "momentum", "--schedule": "constant"}
     given |= {"--batch-size": "7", "--shift": "3", "--epochs": "44", "--fraction": "0.25"}
     given |= {"--learning-rate": "0.0625", "--validation": "0.5"}
+    given |= {"--rotation": "5.5", "--zoom": "0.25"}
     for network in recipes.NETWORKS:
         chosen = filled("--network", network, *itertools.chain.from_iterable(given.items()))
         for flag, value in given.items():

@@ -17,13 +17,13 @@ from pyspark import RDD
 import data_loader
 import nn_math
 import train
+from images import blocks as blocks_of_images
 from images.blocks import as_rows
-from images.blocks import shifted as images_shifted
 from network.sequential import batch_tuple, initial_parameters, read
 from pictures import figures
 from results import model_files
 from training import sums as in_order
-from training.data import hold_out, with_shifts
+from training.data import hold_out, with_changes
 from training.optimizers import OPTIMIZERS
 from training.partitions import partitions_epoch
 from training.recipes import STRATEGIES
@@ -173,17 +173,20 @@ def test_averaging_draws_by_its_keys_and_tells_what_each_image_met(uneven):
         np.testing.assert_allclose(p[number] - gradient / n, mean, rtol=1e-9, atol=1e-11)
 
 
-def test_each_block_is_shifted_and_held_out_by_its_own_key(split, uneven):
+def test_each_block_is_changed_and_held_out_by_its_own_key(split, uneven):
     blocks, held = uneven
     there = split._replace(blocks=blocks)
-    shifted = with_shifts(there, 3, 5, 2).blocks.glom().collect()
+    changes = settings(seed=5, shift=3, rotation=10, zoom=0.1)
+    changed = with_changes(there, changes, 2).blocks.glom().collect()
     rest, held_out = (part.blocks.glom().collect() for part in hold_out(there, 0.3, 5))
     for partition, blocks_here in enumerate(held):
         for number, (images, labels) in enumerate(blocks_here):
             moved = nn_math.random_stream(5, 2, partition, number, 1)
-            expected = images_shifted(images, moved, 3)
-            np.testing.assert_array_equal(shifted[partition][number][0], expected)
-            np.testing.assert_array_equal(shifted[partition][number][1], labels)
+            expected = blocks_of_images.shifted(
+                blocks_of_images.warped(images, moved, 10.0, 0.1), moved, 3
+            )
+            np.testing.assert_array_equal(changed[partition][number][0], expected)
+            np.testing.assert_array_equal(changed[partition][number][1], labels)
             drawn = nn_math.random_stream(5, 0, partition, number).random(len(labels)) < 0.3
             for part, those in ((held_out, drawn), (rest, ~drawn)):
                 np.testing.assert_array_equal(part[partition][number][0], images[those])

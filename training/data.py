@@ -7,7 +7,7 @@ from pyspark import RDD
 
 import data_loader
 from data_loader import Split
-from images.blocks import Block, shifted
+from images.blocks import Block, shifted, warped
 from network.layers import Arrays
 from nn_math import random_stream
 from results.model_files import Epoch
@@ -18,23 +18,27 @@ from training.settings import Settings
 
 def training_rdd(split: Split, settings: Settings, epoch: int) -> RDD:
     """The RDD of an epoch: pairs (image, label) for `maps`, blocks of images otherwise."""
-    split = with_shifts(split, settings.shift, settings.seed, epoch)
+    split = with_changes(split, settings, epoch)
     if settings.strategy == "maps":
         return data_loader.image_label_pairs(split, settings.dtype)
     return split.blocks
 
 
-def with_shifts(split: Split, most: int, seed: int, epoch: int) -> Split:
-    """The images, each shifted by up to `most` pixels in both directions; new shifts each epoch."""
-    if most == 0:
+def with_changes(split: Split, settings: Settings, epoch: int) -> Split:
+    """The images, each rotated, scaled and shifted at random in each epoch, as the settings say."""
+    degrees, zoom, most = settings.rotation, settings.zoom, settings.shift
+    if not (degrees or zoom or most):
         return split
+    seed = settings.seed
 
-    def shift(partition: int, blocks: Iterable[Block]) -> Iterator[Block]:
+    def change(partition: int, blocks: Iterable[Block]) -> Iterator[Block]:
         for number, (images, labels) in enumerate(blocks):
             rng = random_stream(seed, epoch, partition, number, 1)
+            if degrees or zoom:
+                images = warped(images, rng, degrees, zoom)
             yield shifted(images, rng, most), labels
 
-    return split._replace(blocks=split.blocks.mapPartitionsWithIndex(shift))
+    return split._replace(blocks=split.blocks.mapPartitionsWithIndex(change))
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:

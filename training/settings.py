@@ -184,6 +184,16 @@ class Settings:
         "shift each image by up to this many pixels, at random in each epoch",
         check=whole_number(0, 14),
     )
+    rotation: float = option(
+        TRAINING,
+        "rotate each image by up to this many degrees, at random in each epoch",
+        check=number_within(0, 90, low_allowed=True),
+    )
+    zoom: float = option(
+        TRAINING,
+        "scale each image by up to this share of its size, at random in each epoch",
+        check=number_within(0, 0.5, low_allowed=True),
+    )
     bold_driver: bool = option(
         TRAINING,
         "raise the learning rate by 5% after an epoch whose cost fell, halve it after a rise",

@@ -34,7 +34,7 @@ from runtime.command_line import (
     say,
     whole_number,
 )
-from runtime.spark import send_to_executors, spark_context
+from runtime.spark import cached, send_to_executors, spark_context
 
 
 class Split(NamedTuple):
@@ -118,7 +118,7 @@ def distribute(spark: SparkContext, images: np.ndarray, labels: np.ndarray, part
         share = slice(count * partition // partitions, count * (partition + 1) // partitions)
         return split_into_blocks(*(values[share] for values in shipped.value))
 
-    return spark.parallelize(range(partitions), partitions).flatMap(own_share).cache()
+    return cached(spark.parallelize(range(partitions), partitions).flatMap(own_share))
 
 
 def default_partitions(images: int, least: int = 1500, most: int = 3000) -> int:

@@ -16,7 +16,7 @@ import train
 from data_loader import Split
 from images.blocks import BLOCK_ROWS, Block, split_into_blocks
 from network.sequential import Network, batch_tuple, initial_parameters, input_shapes, read
-from runtime.spark import send_to_executors
+from runtime.spark import cached, send_to_executors
 from training.data import training_rdd
 from training.optimizers import sgd
 from training.recipes import NETWORKS
@@ -89,7 +89,7 @@ def spread(spark: SparkContext, mnist: Block, count: int, partitions: int) -> Sp
         bounds = (count * (partition + end) // partitions for end in (0, 1))
         return split_into_blocks(*shifted(*shipped.value, *bounds))
 
-    blocks = spark.parallelize(range(partitions), partitions).flatMap(make).cache()
+    blocks = cached(spark.parallelize(range(partitions), partitions).flatMap(make))
     assert blocks.map(lambda block: len(block[0])).sum() == count
     return Split(blocks, count, tuple(range(10)), "shifted MNIST", "", {})
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from pyspark import RDD, SparkContext, StorageLevel
+from pyspark import RDD, SparkContext
 
 from images.blocks import BLOCK_ROWS, Block, select_digits
 from runtime import storage
 from runtime.command_line import UserError, counted, say
+from runtime.spark import cached
 
 # Images (m, 784), labels (m,), and how many of the images had another size than 28x28.
 Rows = tuple[np.ndarray, np.ndarray, int]
@@ -33,10 +34,10 @@ class Receipt(NamedTuple):
 
 def keep(read: RDD) -> tuple[RDD, list[Receipt]]:
     """The blocks of (receipt, block or None), kept by Spark, and the receipts. Raises UserError."""
-    kept = read.persist(StorageLevel.MEMORY_AND_DISK)
-    receipts = sorted(set(kept.keys().collect()))
+    stored = cached(read)
+    receipts = sorted(set(stored.keys().collect()))
     raise_first([receipt.error for receipt in receipts if receipt.error])
-    return kept.map(_block), receipts
+    return stored.map(_block), receipts
 
 
 def read_rows(

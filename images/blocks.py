@@ -14,7 +14,7 @@ import numpy as np
 Block = tuple[np.ndarray, np.ndarray]
 BLOCK_ROWS = 4096
 SIDE = 28
-WARPED_AT_ONCE = 128  # images; the arrays of more do not fit into the cache
+WARPED_AT_ONCE = 32  # images; the arrays of more do not fit into the cache
 
 
 def as_rows(
@@ -62,7 +62,7 @@ def warped(
         part = slice(start, start + WARPED_AT_ONCE)
         # For each pixel of the result, the point of the image that it shows.
         x, y = turned(pixels / scale[part], pixels[:, None] / scale[part], t[part])
-        number = np.arange(len(x), dtype=np.int32)[:, None, None]
+        number = np.arange(len(x))[:, None, None]
         grey = between_points(wide[part], number, x + SIDE / 2 + 1.5, y + SIDE / 2 + 1.5)
         result[part] = (grey + 0.5).reshape(len(grey), -1)
     return result
@@ -87,13 +87,20 @@ def between_points(
     """
     side = fields.shape[1]
     x, y = np.clip(x, 0, side - 1.01), np.clip(y, 0, side - 1.01)
-    column, row = x.astype(np.int32), y.astype(np.int32)
-    x, y = x - column.astype(np.float32), y - row.astype(np.float32)
-    corner = (number * side + row) * side + column
-    points = fields.ravel()
-    above = points[corner] * (1 - x) + points[corner + 1] * x
-    below = points[corner + side] * (1 - x) + points[corner + side + 1] * x
-    return above * (1 - y) + below * y
+    column, row = x.astype(np.intp), y.astype(np.intp)
+    x -= column.astype(np.float32)
+    y -= row.astype(np.float32)
+    points, corner = fields.ravel(), (number * side + row) * side + column
+    left, above = 1 - x, 1 - y
+    value = points[corner] * left
+    value += points[corner + 1] * x
+    value *= above
+    corner += side
+    below = points[corner] * left
+    below += points[corner + 1] * x
+    below *= y
+    value += below
+    return value
 
 
 def select_digits(

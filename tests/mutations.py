@@ -98,6 +98,10 @@ TABLE = {
     ("data_loader.py", "data_loader"): [
         ("images // least), math.ceil(images / most)", "images // least), images // most"),
     ],
+    ("images/blocks.py", "fit"): [
+        ("pixels[:, None] / scale[part]", "pixels[:, None] * scale[part]"),
+        ("value += points[corner + 1] * x", "value += points[corner + 1] * left"),
+    ],
     ("images/blocks.py", "data_loader"): [
         ("np.divide(images, 255, ", "np.divide(images, 256, "),
     ],

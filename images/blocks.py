@@ -63,6 +63,7 @@ def warped(
         # For each pixel of the result, the point of the image that it shows.
         x, y = turned(pixels / scale[part], pixels[:, None] / scale[part], t[part])
         number = np.arange(len(x))[:, None, None]
+        # The centre of `wide` is at (SIDE - 1) / 2 + 2.
         grey = between_points(wide[part], number, x + SIDE / 2 + 1.5, y + SIDE / 2 + 1.5)
         result[part] = (grey + 0.5).reshape(len(grey), -1)
     return result

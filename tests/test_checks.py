@@ -639,11 +639,17 @@ WRONG = {
             but("scores", precision=lambda TP, FP, FN, TN: (TP + TN) / (TP + FP + FN + TN)),
             "precision: this is accuracy",
         ),
-        (but("scores", precision=lambda TP, FP: TP / FP), "precision: divide by all images"),
+        (
+            but("scores", precision=lambda TP, FP: TP / FP),
+            "precision: divide by all images predicted",
+        ),
         (but("scores", precision=lambda TP, FP: TP // (TP + FP)), "precision: `//` leaves whole"),
         (but("scores", precision=lambda TP, FP: TP / TP + FP), "precision: put brackets"),
         (but("scores", recall=lambda TN, FP: TN / (TN + FP)), "recall: this is specificity"),
-        (but("scores", recall=lambda TP, FN: TP / FN), "recall: divide by all images"),
+        (
+            but("scores", recall=lambda TP, FN: TP / FN),
+            "recall: divide by all images of this digit",
+        ),
         (
             lambda TP, FP, FN, TN: (TP / (TP + FN), TP / (TP + FP)),
             "the order is wrong: (recall, precision",

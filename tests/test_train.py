@@ -17,8 +17,7 @@ from pyspark import RDD
 import data_loader
 import nn_math
 import train
-from images import blocks as blocks_of_images
-from images.blocks import as_rows
+from images.blocks import as_rows, shifted, warped
 from network.sequential import batch_tuple, initial_parameters, read
 from pictures import figures
 from results import model_files
@@ -182,9 +181,7 @@ def test_each_block_is_changed_and_held_out_by_its_own_key(split, uneven):
     for partition, blocks_here in enumerate(held):
         for number, (images, labels) in enumerate(blocks_here):
             moved = nn_math.random_stream(5, 2, partition, number, 1)
-            expected = blocks_of_images.shifted(
-                blocks_of_images.warped(images, moved, 10.0, 0.1), moved, 3
-            )
+            expected = shifted(warped(images, moved, 10.0, 0.1), moved, 3)
             np.testing.assert_array_equal(changed[partition][number][0], expected)
             np.testing.assert_array_equal(changed[partition][number][1], labels)
             drawn = nn_math.random_stream(5, 0, partition, number).random(len(labels)) < 0.3

@@ -36,7 +36,9 @@ def with_changes(split: Split, settings: Settings, epoch: int) -> Split:
             rng = random_stream(seed, epoch, partition, number, 1)
             if degrees or zoom:
                 images = warped(images, rng, degrees, zoom)
-            yield shifted(images, rng, most), labels
+            if most:
+                images = shifted(images, rng, most)
+            yield images, labels
 
     return split._replace(blocks=split.blocks.mapPartitionsWithIndex(change))
 

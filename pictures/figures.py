@@ -68,7 +68,7 @@ def cost_curve(history: Sequence[Epoch], title: str, entropy: bool = False) -> F
     """The mean error of an image in each epoch's mini-batch: squared, or the cross-entropy."""
     figure, axes = _curve(history, "cost", f"Cost\n{title}")
     axes.set_ylabel(f"cost: mean of {'−Σ y* log Y' if entropy else '½ Σ (Y − y*)²'}")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.05 * axes.dataLim.ymax or 1)
     return figure
 
 

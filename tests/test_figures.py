@@ -145,6 +145,17 @@ def test_a_curve_shows_the_history(epochs, column):
     assert low == 0 and high >= max(line.get_ydata())
 
 
+@pytest.mark.parametrize("costs", [[0.26, 0.25, 0.24], [0.25], [0.0, 0.0], [3.0, 0.1]])
+def test_the_highest_cost_is_not_cut_off_at_the_upper_edge(costs):
+    epochs = [Epoch(number, cost, 0.5, 10, 0.5) for number, cost in enumerate(costs, 1)]
+    figure = figures.cost_curve(epochs, "MNIST")
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    radius = axes.lines[0].get_markersize() / 2 * figure.dpi / 72
+    _, highest = axes.transData.transform((1, max(costs)))
+    assert axes.get_ylim()[0] == 0 and highest + radius < axes.bbox.y1
+
+
 @pytest.mark.parametrize("outputs", [2, 3, 10])
 def test_accuracy_has_a_line_where_guessing_would_be_and_cost_has_none(outputs):
     _, chance = figures.accuracy_curve(history(3), outputs, "MNIST").axes[0].lines

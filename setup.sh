@@ -146,7 +146,7 @@ size() { # about how much pip fetches for it
     case $1 in
     requirements.txt) echo "540 MB" ;;
     *bench*) echo "3 GB" ;;
-    *) echo "700 MB" ;;
+    *) if is_installed requirements.txt; then echo "200 MB"; else echo "700 MB"; fi ;;
     esac
 }
 

@@ -48,6 +48,18 @@ def test_a_broken_environment_is_made_anew_and_a_whole_one_is_left_alone(tmp_pat
     assert_made_anew()
 
 
+@pytest.mark.long
+def test_what_is_installed_already_is_not_counted_in_what_is_fetched(tmp_path):
+    shutil.copy(ROOT / "setup.sh", tmp_path)
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text("pip\n")  # which is there
+    _, whole = setup(tmp_path, "requirements-dev.txt")
+    assert whole.endswith("requirements-dev.txt names into .venv; this fetches about 700 MB")
+    (tmp_path / ".venv/requirements-dev.done").unlink()
+    (rest,) = setup(tmp_path, "requirements-dev.txt")
+    assert rest.endswith("requirements-dev.txt names into .venv; this fetches about 200 MB")
+
+
 def run_without(package: str, script: str) -> subprocess.CompletedProcess:
     """A script in a Python whose import of a package fails as if it were not installed."""
     code = (

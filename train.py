@@ -25,7 +25,7 @@ from results.model_files import Epoch, Trained
 from runtime.command_line import exit_status, say
 from runtime.spark import broadcast, ended_by_ctrl_c
 from training import progress, run, steps, strategies, verdict
-from training.data import hold_out, training_rdd, with_validation
+from training.data import hold_out, joined_for_averaging, training_rdd, with_validation
 from training.settings import Settings, complete, from_command_line, network_of
 from training.sums import empty_mini_batch_is_named
 
@@ -116,7 +116,7 @@ def train_network(
     """
     for doubt in verdict.doubts(settings):
         say(f"note: {doubt}")
-    held_out = None
+    split, held_out = joined_for_averaging(split, settings), None
     if settings.validation:
         split, held_out = hold_out(split, settings.validation, settings.seed)
     if start is None:

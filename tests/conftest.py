@@ -7,6 +7,7 @@ import stat
 import tempfile
 from pathlib import Path
 
+import gated
 import numpy as np
 import pytest
 
@@ -17,6 +18,7 @@ from pictures import figures, report
 from runtime import storage
 from runtime.command_line import UserError
 from runtime.spark import spark_context
+from training.recipes import IN_PARTITION
 
 ROOT = Path(__file__).resolve().parent.parent
 # Where the suite runs in the background, Ctrl-C is ignored, and so it would be in what it starts.
@@ -145,7 +147,13 @@ def without_scores_drawn(monkeypatch):
 
 
 @pytest.fixture
-def undisturbed(spark, mnist, tmp_path, without_figures):
+def small_copies(monkeypatch):
+    """In averaging, 600 images are enough for three copies of the network."""
+    monkeypatch.setitem(IN_PARTITION, "averaging", gated.SMALL_COPIES["averaging"])
+
+
+@pytest.fixture
+def undisturbed(spark, mnist, tmp_path, without_figures, small_copies):
     """The parameters of a run that nothing disturbs, on this machine's cores."""
 
     def run(*words) -> bytes:

@@ -6,14 +6,17 @@ python every_strategy.py DATA SHARDS FOLDER
 import itertools
 import sys
 from pathlib import Path
+from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from gated import SMALL_COPIES
 
 import train
 from pictures import figures
 from runtime import storage
 from runtime.spark import spark_context
-from training.recipes import STRATEGIES
+from training.recipes import IN_PARTITION, STRATEGIES
 
 # With a state that goes on from epoch to epoch, and with all that leaves something to chance.
 NETWORKS = {
@@ -37,7 +40,8 @@ def main(data: str, shards: str, folder: str) -> None:
         place = shards if network == "mlp" else data
         choice = [*NETWORKS[network], "--strategy", strategy]
         places = ["--data", place, "--model-dir", f"{folder}/{run}"]
-        assert train.main([*words, *places, *choice]) == 0
+        with mock.patch.dict(IN_PARTITION, SMALL_COPIES):
+            assert train.main([*words, *places, *choice]) == 0
 
 
 def parameters(folder: Path | str) -> dict[str, bytes]:

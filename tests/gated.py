@@ -15,6 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import train
+from training.recipes import IN_PARTITION
+
+# In averaging, 600 images are enough for three copies of the network.
+SMALL_COPIES = {"averaging": (200, 200)}
 
 
 def halting(training_rdd: Callable, folder: str) -> Callable:
@@ -36,5 +40,6 @@ def halting(training_rdd: Callable, folder: str) -> Callable:
 
 
 if __name__ == "__main__":
+    IN_PARTITION.update(SMALL_COPIES)
     train.training_rdd = halting(train.training_rdd, sys.argv[1])
     sys.exit(train.main(sys.argv[2:]))

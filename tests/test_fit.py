@@ -25,7 +25,7 @@ from results.checkpoints import Progress
 from results.loading import load_model
 from runtime.command_line import UserError
 from training import chain
-from training.data import hold_out, with_changes
+from training.data import hold_out, joined_for_averaging, with_changes
 from training.optimizers import OPTIMIZERS
 from training.progress import after_epoch, is_finished
 from training.recipes import STRATEGIES
@@ -339,7 +339,7 @@ def test_images_that_are_held_out_have_no_part_in_the_parameters(spark, strategy
         assert mine.batch_size <= 400 - len(held_out)
 
 
-def test_validation_is_cost_and_accuracy_after_the_update(split):
+def test_validation_is_cost_and_accuracy_after_the_update(split, small_copies):
     trained = train.fit(SMALL_CONV, split, epochs=2, validation=0.3, shift=2, dtype="float64")
     X, y_true = rows_of(hold_out(split, 0.3, 1)[1])
     Y = predict.predict(trained, X)
@@ -530,7 +530,7 @@ def test_the_driver_steps_by_the_linear_schedule(split, monkeypatch):
 
 
 @pytest.mark.parametrize("fraction", [1.0, 0.5])
-def test_averaging_with_a_falling_rate_is_that_by_hand(split, fraction):
+def test_averaging_with_a_falling_rate_is_that_by_hand(split, fraction, small_copies):
     told = {"strategy": "averaging", "optimizer": "momentum", "learning_rate": 0.2, "epochs": 3}
     told |= {"fraction": fraction, "batch_size": 32, "dtype": "float64"}
     trained = train.fit("dense 7, tanh, dense", split, schedule="linear", **told)
@@ -558,6 +558,28 @@ def test_averaging_with_a_falling_rate_is_that_by_hand(split, fraction):
         theta = [np.average(arrays, axis=0, weights=weights) for arrays in zip(*ends, strict=True)]
     for one, other in zip(trained.parameters, theta, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-10)
+
+
+def test_averaging_joins_neighbouring_partitions_in_order(spark, small_copies, capsys):
+    whole = numbered_images(spark, 600)  # in four partitions
+    joined = joined_for_averaging(whole, settings(strategy="averaging"))
+    told = capsys.readouterr().out
+    sizes = joined.blocks.map(lambda block: len(block[1])).glom().collect()
+    assert sizes == [[150, 150], [150], [150]]
+    assert numbers(joined) == list(range(600))
+    assert "joins the 4 partitions into 3" in told and "fewer than 200 images" in told
+    for unchanged in (settings(strategy="maps"), settings(strategy="partitions")):
+        assert joined_for_averaging(whole, unchanged) is whole
+    assert joined_for_averaging(joined, settings(strategy="averaging")) is joined
+    assert capsys.readouterr().out == ""
+
+
+def test_averaging_on_more_partitions_does_not_learn_less(spark, small_mnist):
+    costs = []
+    for partitions in (1, 8):
+        split = data_loader.load(spark, small_mnist, "train", TEN, partitions)
+        costs.append(train.fit("dense 32, relu, dense, softmax", split, epochs=4).history[-1].cost)
+    assert costs[1] < 1.1 * costs[0]
 
 
 # What is read from a folder

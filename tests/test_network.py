@@ -832,13 +832,6 @@ def test_too_few_steps_for_ten_digits_are_told_with_what_to_type(strategy):
         assert doubts(filled("--digits", "all", "--epochs", "5", *typed.split())) == []
 
 
-def test_averaging_on_many_partitions_is_told_with_what_to_type():
-    words = ["--digits", "all", "--network", "mlp", "--partitions"]
-    (doubt,) = doubts(filled(*words, "20"))
-    assert "on 20 partitions" in doubt and doubt.endswith("; try --partitions 2")
-    assert doubts(filled(*words, "2")) == doubts(filled(*words, "8")) == []
-
-
 def test_small_batches_get_a_small_rate_and_very_large_ones_are_doubted():
     words = ["--digits", "all", "--strategy", "averaging", "--batch-size"]
     usual = filled(*words[:-1]).learning_rate

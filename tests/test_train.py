@@ -191,7 +191,7 @@ def test_each_block_is_changed_and_held_out_by_its_own_key(split, uneven):
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_line_of_the_history_is_the_mean_over_the_mini_batch(split, strategy):
+def test_a_line_of_the_history_is_the_mean_over_the_mini_batch(split, strategy, small_copies):
     told = {"strategy": strategy, "hidden": 4, "dtype": "float64", "fraction": 0.5, "epochs": 1}
     chosen = settings(**told)
     p = initial_parameters(network_of(chosen), 1, "float64")

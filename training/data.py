@@ -11,8 +11,10 @@ from images.blocks import Block, shifted, warped
 from network.layers import Arrays
 from nn_math import random_stream
 from results.model_files import Epoch
-from runtime.command_line import UserError, counted
+from runtime.command_line import UserError, counted, say
+from runtime.spark import cached
 from training.partitions import error_of_blocks
+from training.recipes import IN_PARTITION
 from training.settings import Settings
 
 
@@ -41,6 +43,31 @@ def with_changes(split: Split, settings: Settings, epoch: int) -> Split:
             yield images, labels
 
     return split._replace(blocks=split.blocks.mapPartitionsWithIndex(change))
+
+
+def joined_for_averaging(split: Split, settings: Settings) -> Split:
+    """The images for averaging: in as many partitions as it has by default, if they are in more.
+
+    Each partition trains a copy of the network, and a copy that sees few images learns less.
+    Neighbours are joined, in their order.
+    """
+    few = data_loader.default_partitions(split.size, *IN_PARTITION["averaging"])
+    count = split.blocks.getNumPartitions()
+    if settings.strategy != "averaging" or count <= few:
+        return split
+    say(
+        f"note: averaging joins the {count} partitions into {few}: each trains a copy of the "
+        f"network, and a copy that sees fewer than {IN_PARTITION['averaging'][0]:,} images learns "
+        "less"
+    )
+
+    def numbered(partition: int, blocks: Iterable[Block]) -> Iterator[tuple]:
+        return (((partition, number), block) for number, block in enumerate(blocks))
+
+    joined = split.blocks.mapPartitionsWithIndex(numbered).repartitionAndSortWithinPartitions(
+        few, lambda key: key[0] * few // count
+    )
+    return split._replace(blocks=cached(joined.values()))
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:

@@ -17,8 +17,6 @@ from training.settings import Settings, network_of
 FEWEST_STEPS = 20
 # With larger batches than this, a pass of averaging has only a few steps.
 LARGEST_BATCH = 1024
-# With more partitions than this, averaging needs more epochs for ten digits than a recipe has.
-MOST_PARTITIONS = 8
 # A learning rate this many times the default diverges or saturates the sigmoids.
 TOO_HIGH = 20
 
@@ -56,12 +54,6 @@ def doubts(settings: Settings) -> list[str]:
         found.append(
             f"--batch-size {settings.batch_size} leaves only a few steps per epoch, which learn "
             f"slowly; the default is {AVERAGING['batch_size']}"
-        )
-    partitions = settings.partitions or 1
-    if strategy == "averaging" and partitions > MOST_PARTITIONS:
-        found.append(
-            f"--strategy averaging learns less per epoch on {partitions} partitions than on a few "
-            "large ones; try --partitions 2"
         )
     return found
 

@@ -136,7 +136,7 @@ def image_label_pairs(split: Split, dtype: str) -> RDD:
 
     def pairs(block: Block) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         X, y_true = as_rows(*block, outputs, dtype)
-        return ((X[i : i + 1], y_true[i : i + 1]) for i in range(len(X)))
+        return zip(X[:, np.newaxis], y_true[:, np.newaxis], strict=True)
 
     return split.blocks.flatMap(pairs)
 

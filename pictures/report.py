@@ -30,14 +30,15 @@ def draw(
     Returns why there is no page, if so. Raises UserError if `folder` cannot be written.
     """
     names = trained.names()
-    first = first_answers(test_rdd, trained, page.FIRST)
     mistakes = largest_errors(test_rdd, trained, IMAGES_IN_A_FIGURE, only_mistakes=True)
+    largest = largest_errors(test_rdd, trained, page.WORST)
+    # The last job: `take` reads no partition to its end, and then Spark discards a Python worker.
+    first = first_answers(test_rdd, trained, page.FIRST)
     title = figures.title_of(data, names, text_of(trained.network))
     figures.draw_scores(folder, confusion, first[:IMAGES_IN_A_FIGURE], mistakes, names, title)
     if settings is None:
         return None
     reason = page.why_not(trained)
     if reason is None:
-        largest = largest_errors(test_rdd, trained, page.WORST)
         page.save(folder, trained, first, largest, data, page.rate_of(settings), limits)
     return reason

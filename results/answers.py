@@ -1,7 +1,5 @@
 """The answers of a trained network to single images: the first ones, and the largest errors."""
 
-import itertools
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -31,30 +29,9 @@ def answer_to(network: Network, parameters: Arrays, pair: Pair) -> Answer:
     return Answer(x[0], Y[0], E, int(y_true.argmax()))
 
 
-def first_pairs(pairs: RDD, count: int) -> list[Pair]:
-    """The first pairs, as `take` returns them.
-
-    `take` does not read a partition to its end. Spark then discards the Python worker, and the next
-    job waits for a new one. These tasks read to the end.
-    """
-
-    def beginning(partition: Iterable[Pair]) -> list[Pair]:
-        rest = iter(partition)
-        first = list(itertools.islice(rest, count))
-        for _ in rest:
-            pass
-        return first
-
-    found: list[Pair] = []
-    for partition in range(pairs.getNumPartitions()):
-        if len(found) < count:
-            found += pairs.context.runJob(pairs, beginning, [partition])
-    return found[:count]
-
-
 def first_answers(test_rdd: RDD, trained: Trained, count: int) -> list[Answer]:
     """The answers to the first images of a test set."""
-    pairs = first_pairs(test_rdd, count)
+    pairs = test_rdd.take(count)
     return [answer_to(trained.network, trained.parameters, pair) for pair in pairs]
 
 

@@ -1,16 +1,13 @@
 import gzip
 import itertools
-import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import data_loader
 from data_loader import default_partitions, find_data, image_label_pairs, load
 from images import download, sources
-from results.answers import first_pairs
 from runtime.command_line import UserError
 
 NAMES = list(download.SHA256)
@@ -68,21 +65,6 @@ def test_blocks_hold_every_image_once_in_the_order_of_the_files(splits, mnist, p
     blocks = splits[part].blocks
     assert_same(joined(blocks), chosen(mnist, part, [0, 1]))
     assert {(a.dtype, b.dtype) for a, b in blocks.collect()} == {(np.dtype("uint8"),) * 2}
-
-
-@pytest.mark.parametrize("count", [1, 4, 2000])
-def test_the_first_pairs_are_those_of_the_rdd_and_cost_no_worker(spark, mnist, count):
-    split = load(spark, mnist, "test", [0, 1], partitions=4)  # of some 500 images
-    pids = split.blocks.map(lambda block: os.getpid())
-    workers = set(pids.collect())
-    found = first_pairs(data_loader.image_label_pairs(split, "float32"), count)
-    for pair, expected in zip(found, image_label_pairs(split, "float32").collect(), strict=False):
-        assert_same(pair, expected)
-    assert len(found) == count
-    pids.collect()
-    for worker in workers:
-        os.kill(worker, 0)  # raises if it has gone
-    split.blocks.unpersist()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -64,7 +64,7 @@ def joined_for_averaging(split: Split, settings: Settings) -> Split:
     def numbered(partition: int, blocks: Iterable[Block]) -> Iterator[tuple]:
         return (((partition, number), block) for number, block in enumerate(blocks))
 
-    joined = split.blocks.mapPartitionsWithIndex(numbered).repartitionAndSortWithinPartitions(
+    joined: RDD = split.blocks.mapPartitionsWithIndex(numbered).repartitionAndSortWithinPartitions(
         few, lambda key: key[0] * few // count
     )
     return split._replace(blocks=cached(joined.values()))

@@ -21,7 +21,6 @@ from network.layers import Arrays
 from network.sequential import initial_parameters
 from pictures import figures
 from results import checkpoints, claim, doubt, model_files
-from results.answers import first_pairs
 from results.checkpoints import Progress, Saver
 from results.model_files import Trained, words_for
 from runtime import storage
@@ -36,18 +35,13 @@ from training.settings import Settings, complete, network_of, saved_settings
 
 
 class Run(NamedTuple):
-    """A run that is ready to train.
-
-    x (1, 784): the first image, for the figure of the filters. sample: images and labels that set
-    the limits of doubt.
-    """
+    """A run that is ready to train. sample: training images that set the limits of doubt."""
 
     spark: SparkContext
     split: Split
     settings: Settings
     start: Progress
     saver: Saver
-    x: np.ndarray
     sample: Block
 
 
@@ -91,10 +85,9 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
         initial = initial_of(settings)
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)
-        # Read these now: Ctrl-C may stop Spark together with the training.
+        # Read it now: Ctrl-C may stop Spark together with the training.
         sample = sample_of(split, doubt.SAMPLE, settings.seed)
-        ((x, _),) = first_pairs(data_loader.image_label_pairs(split, settings.dtype), 1)
-        yield Run(spark, split, settings, start, saver, x, sample)
+        yield Run(spark, split, settings, start, saver, sample)
 
 
 def save(run: Run, trained: Trained) -> bool:
@@ -108,7 +101,8 @@ def save(run: Run, trained: Trained) -> bool:
         run.saver.run_ended(trained, limits)
     say(f"saved {settings.model_dir}; drawing figures")
     title = figures.title_of(run.split.name, trained.names(), settings.strategy, settings.network)
-    figures.draw_training(settings.plots_dir, trained, initial_of(settings), run.x, title)
+    x = np.divide(run.sample[0][:1], 255, dtype=settings.dtype)
+    figures.draw_training(settings.plots_dir, trained, initial_of(settings), x, title)
     say(f"saved {settings.plots_dir}")
     verdict.tell_if_stuck(trained.history, settings)
     finished = is_finished(trained.history, settings)

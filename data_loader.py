@@ -1,11 +1,12 @@
 """MNIST -> train_rdd and test_rdd.
 
     python data_loader.py shard SRC DST --shards 64     splits a training set for many executors
+    python data_loader.py look PLACE                    says what a data set holds, and draws it
 
 The driver reads the IDX files and sends compact uint8 arrays to the executors. Each partition takes
 its share. Spark keeps blocks in memory: (images uint8 (m, 784), labels uint8 (m,)).
-`image_label_pairs` makes the article's RDD of them: one (image, label) pair for each image. A
-training set in shards is read by the executors themselves (see images/shards.py).
+`image_label_pairs` makes the article's RDD of them: one (image, label) pair for each image. Shards
+and some other layouts are read by the executors themselves (docs/data.md).
 """
 
 import runtime.packages  # noqa: F401, I001  names a package that is missing
@@ -62,9 +63,9 @@ def load(
     """One part ("train" or "test") of the data at a place, as blocks that Spark keeps in memory.
 
     It holds only images of `digits`, which may be any labels. In a block, a label is its position
-    in `digits`. partitions: how many; if None, each gets from in_partition[0] to in_partition[1]
-    images. transpose: whether to swap rows and columns of each image; if None, as EMNIST's files
-    need. Raises UserError if a file is missing or broken, or if a digit does not occur.
+    in `digits`. partitions: how many; if None, `default_partitions` decides, with in_partition.
+    transpose: whether to swap rows and columns of each image; if None, as EMNIST's files need.
+    Raises UserError if a file is missing or broken, or if a digit does not occur.
     """
     found = sources.find(place, part).turned(transpose)
     names = classes.names_for(digits, found.names, place)

@@ -2,15 +2,15 @@
 
 Pure NumPy, without Spark. Functions of rows take n rows, n >= 1: the article's chain of maps passes
 one image, the faster strategies pass whole blocks. All strategies share these functions. For one
-row `np.dot` is faster than `@`, in `weight_gradient` several times. The symbols are the article's:
+row `np.dot` is faster than `@`, several times in `weight_gradient`. The symbols are the article's:
 
     x, X   image(s) (n, 784), pixels in [0, 1]       y*     label(s), one-hot (n, k)
     H^, H  hidden layer before and after sigmoid     Y^, Y  output layer before and after sigmoid
     E      error, 1/2 * sum over outputs of (Y - y*)^2
-    dA     the derivative of E by A, for A one of W1, B1, W2, B2
+    dA     the derivative of E with respect to A, for A one of W1, B1, W2, B2
 
-In the code, H^ is `H_hat` and y* is `y_true`. E, Acc and the gradients of weights are sums over the
-n rows: one image and a block of images give the same kind of tuple.
+In the code, H^ is `H_hat` and y* is `y_true` (`y` in train.py's maps). E, Acc and the gradients of
+weights are sums over the n rows: one image and a block of images give the same kind of tuple.
 """
 
 import operator
@@ -104,7 +104,7 @@ def output_error(Y: np.ndarray, y_true: np.ndarray) -> tuple[float, np.ndarray, 
 
 
 def input_delta(dB: np.ndarray, W: np.ndarray) -> np.ndarray:
-    """dB W^T: the derivative of E by a dense layer's input. dB (n, j), W (i, j) -> (n, i)."""
+    """dB W^T, the derivative of E with respect to a dense layer's input (n, i). W (i, j)."""
     return np.dot(dB, W.T)
 
 

@@ -50,8 +50,8 @@ def predict(trained: Trained, X: np.ndarray) -> np.ndarray:
 def score(test_rdd: "RDD", trained: Trained) -> tuple[np.ndarray, np.ndarray]:
     """TP, FP, FN, TN of each class (k, 4), and the confusion matrix (k, k), by one map, one reduce.
 
-    test_rdd holds pairs (x, y*). The counts predict a class where its output rounds to 1, as the
-    article does; in the matrix (row truth, column prediction) the largest output decides.
+    test_rdd holds pairs (x, y*). In the counts a class is predicted if its output rounds to 1, as
+    in the article; in the matrix (row truth, column prediction) the largest output decides.
     """
     network, parameters = trained.network, trained.parameters
 

@@ -50,7 +50,7 @@ def maps_epoch(train_rdd: RDD, parameters: tuple, settings: Settings, epoch: int
                 (x, H_hat, H, nn_math.affine(H, p.value.W2, p.value.B2), y)))
             .map(each(lambda x, H_hat, H, Y_hat, y:       # 4: Y = sigmoid(Y^)
                 (x, H_hat, H, Y_hat, nn_math.sigmoid(Y_hat), y)))
-            .map(each(lambda x, H_hat, H, Y_hat, Y, y:    # 5: E, dB2 = (Y - y*) * sigmoid'(Y^), Acc
+            .map(each(lambda x, H_hat, H, Y_hat, Y, y:    # 5: E, Acc; dB2 = (Y - y*) * sigmoid'(Y^)
                 (x, H_hat, H, *nn_math.output_error(Y, y))))
             .map(each(lambda x, H_hat, H, E, dB2, Acc:    # 6: dW2 = H^T dB2, H transposed
                 (x, H_hat, E, dB2, nn_math.weight_gradient(H, dB2), Acc)))
@@ -116,7 +116,7 @@ def train_network(
     """
     for doubt in verdict.doubts(settings):
         say(f"note: {doubt}")
-    split, held_out = joined_for_averaging(split, settings), None
+    held_out = None
     if settings.validation:
         split, held_out = hold_out(split, settings.validation, settings.seed)
     if start is None:
@@ -131,13 +131,15 @@ def fit(network: str | Network, split: Split, **options) -> Trained:
 
     network: a name, its layers as text, or Sequential(Dense(256), Relu(), ...). options:
     settings of the network and of the training, such as `epochs=5, optimizer="adam"`, by their
-    names on the command line; their defaults depend on the network. Those of files have no effect.
-    After Ctrl-C, returns the result of the last whole epoch. Raises UserError if an option is
-    invalid, if the network does not fit the digits, or if a mini-batch is empty.
+    names on the command line; their defaults depend on the network. Options that name files or
+    folders have no effect; digits and partitions are those of `split`. After Ctrl-C, returns the
+    result of the last whole epoch. Raises UserError if an option is invalid, if the network does
+    not fit the digits, and as `train_network` does.
     """
     partitions = split.blocks.getNumPartitions()
     given = {**options, "network": network, "digits": split.digits, "partitions": partitions}
-    return train_network(split, complete(given))
+    settings = complete(given)
+    return train_network(joined_for_averaging(split, settings), settings)
 
 
 @exit_status

@@ -15,6 +15,7 @@ import measure
 import data_loader
 import predict
 import train
+from training.data import joined_for_averaging
 from training.recipes import IN_PARTITION
 from training.settings import from_command_line
 
@@ -39,7 +40,8 @@ def reached(spark, place: str, typed: str, seeds: int) -> tuple[int, list[dict[s
     """The number of epochs of a recipe, and what each seed reaches."""
     settings, _ = from_command_line(typed.split())
     sizes, digits = IN_PARTITION[settings.strategy], settings.digits
-    split = data_loader.load(spark, place, "train", digits, settings.partitions, sizes)
+    loaded = data_loader.load(spark, place, "train", digits, settings.partitions, sizes)
+    split = joined_for_averaging(loaded, settings)
     test = data_loader.load(spark, place, "test", digits)
     runs = []
     for seed in range(1, seeds + 1):

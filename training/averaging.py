@@ -23,10 +23,10 @@ from training.sums import Numbered, sum_in_order
 def averaging_epoch(blocks: RDD, parameters: Arrays, settings: Settings, epoch: int) -> Sums:
     """One pass of mini-batches in each partition. The optimizer's state starts empty in each pass.
 
-    A partition of n images that starts at theta and ends at theta_p returns n * (theta - theta_p)
-    instead of a gradient. The driver then computes theta - (sum of these) / (all images), which is
-    the mean of the theta_p, weighted by images. E and Acc of an image are measured before the step
-    on its batch. Raises EmptyMiniBatch if --fraction leaves no image.
+    A partition draws n images, starts at theta and ends at theta_p. It returns n * (theta -
+    theta_p) instead of a gradient. The driver then computes theta - (sum of these) / (all images),
+    which is the mean of the theta_p, weighted by images. E and Acc of an image are measured before
+    the step on its batch. Raises EmptyMiniBatch if --fraction leaves no image.
     """
     network, outputs = network_of(settings), len(settings.digits)
     step = OPTIMIZERS[settings.optimizer]

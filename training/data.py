@@ -46,10 +46,9 @@ def with_changes(split: Split, settings: Settings, epoch: int) -> Split:
 
 
 def joined_for_averaging(split: Split, settings: Settings) -> Split:
-    """The images for averaging: in as many partitions as it has by default, if they are in more.
+    """For averaging, join neighbouring partitions if there are more than its default number.
 
     Each partition trains a copy of the network, and a copy that sees few images learns less.
-    Neighbours are joined, in their order.
     """
     few = data_loader.default_partitions(split.size, *IN_PARTITION["averaging"])
     count = split.blocks.getNumPartitions()
@@ -57,8 +56,7 @@ def joined_for_averaging(split: Split, settings: Settings) -> Split:
         return split
     say(
         f"note: averaging joins the {count} partitions into {few}: each trains a copy of the "
-        f"network, and a copy that sees fewer than {IN_PARTITION['averaging'][0]:,} images learns "
-        "less"
+        "network, and copies that see fewer images learn less"
     )
 
     def numbered(partition: int, blocks: Iterable[Block]) -> Iterator[tuple]:

@@ -46,8 +46,9 @@ def adam(
     """Adam with its authors' constants.
 
     m <- beta1 m + (1 - beta1) g, v <- beta2 v + (1 - beta2) g^2,
-    theta <- theta - alpha_t m / (sqrt(v) + epsilon_t). Source: Kingma and Ba 2015, Algorithm 1, in
-    the order of computation at the end of section 2, where the bias corrections are numbers.
+    theta <- theta - alpha_t m / (sqrt(v) + epsilon_t), with root = sqrt(1 - beta2^t),
+    alpha_t = alpha root / (1 - beta1^t) and epsilon_t = epsilon root. Source: Kingma and Ba 2015,
+    Algorithm 1, in the order of computation at the end of section 2.
     """
     before = state.get("m") or _zeros(parameters), state.get("v") or _zeros(parameters)
     root = (1 - BETA2**t) ** 0.5

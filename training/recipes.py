@@ -63,7 +63,8 @@ BY_NAME: dict[str, dict[str, Any]] = {
         "epochs": 12,
     },
 }
-# Learning rates by optimizer: for the article's digits, one step per epoch, many steps per epoch.
+# Learning rates by optimizer. The article's network, on its digits and on two others; one step per
+# epoch, by the error after the last layer; many steps per epoch, by the same.
 ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
 TWO_CLASSES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
 SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.01}
@@ -108,7 +109,7 @@ def rates_of(
 ) -> dict[str, float]:
     """The default learning rate of each optimizer.
 
-    For a batch smaller than the recipe's, the rate shrinks by the same factor. This is the rule of
+    For a batch of fewer than 32 images, the rate shrinks by the same factor. This is the rule of
     Goyal et al., "Accurate, Large Minibatch SGD" (2017), which they use for larger batches.
     """
     entropy = isinstance(network[-1], Softmax)

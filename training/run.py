@@ -28,7 +28,7 @@ from runtime.command_line import counted, say
 from runtime.java import ctrl_c_waits
 from runtime.spark import spark_context
 from training import verdict
-from training.data import sample_of
+from training.data import joined_for_averaging, sample_of
 from training.progress import is_finished
 from training.recipes import IN_PARTITION
 from training.settings import Settings, complete, network_of, saved_settings
@@ -82,6 +82,7 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
             f"{partitions}; network {settings.network}"
         )
         told = described(settings, split)
+        split = joined_for_averaging(split, settings)
         initial = initial_of(settings)
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)

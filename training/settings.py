@@ -110,9 +110,8 @@ class Settings:
     transpose: bool = option(DATA, TRANSPOSE_HELP, default=False)
     partitions: int | None = option(
         DATA,
-        "number of partitions of the training set; changing it changes the result slightly; "
-        "averaging joins those of fewer than 30,000 images (default: depends on the number of "
-        "images)",
+        "number of partitions of the training set; changing it changes the result slightly "
+        "(default: depends on the number of images; averaging joins them if there are more)",
         check=whole_number(1),
     )
     network: str = option(

@@ -33,7 +33,7 @@ def driver_step(settings: Settings) -> Step:
 
 
 def rates_of_epoch(settings: Settings, epoch: int) -> tuple[float, float]:
-    """The learning rates at the beginning and at the end of an epoch; a schedule ends at 0."""
+    """The learning rates at the beginning and at the end of an epoch; `linear` ends at 0."""
     rate = settings.learning_rate
     if settings.schedule == "linear":
         left = settings.epochs - epoch + 1

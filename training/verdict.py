@@ -53,7 +53,7 @@ def doubts(settings: Settings) -> list[str]:
     if strategy == "averaging" and settings.batch_size > LARGEST_BATCH:
         found.append(
             f"--batch-size {settings.batch_size} leaves only a few steps per epoch, which learn "
-            f"slowly; the default is {AVERAGING['batch_size']}"
+            f"slowly; try --batch-size {AVERAGING['batch_size']}"
         )
     return found
 

@@ -51,7 +51,8 @@ test-spark-3.5: .venv-spark-3.5/tests
 	.venv-spark-3.5/bin/python $(PYTEST) -n 2 $(ARGS)
 
 modules.zip: .venv/program
-	@$(PYTHON_HERE) -m runtime.modules $@
+	@$(PYTHON_HERE) -c 'from runtime.modules import pack; pack("$@")'
+	@echo "wrote $@"
 
 plots/reference/network.html: .venv/program
 	@place=$$(mktemp -d) && trap 'rm -r "$$place"' EXIT && \

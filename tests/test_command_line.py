@@ -22,7 +22,6 @@ import train
 from nn_math import initial_parameters
 from results.checkpoints import Progress
 from results.model_files import Epoch
-from runtime import modules
 from runtime.command_line import (
     UserError,
     counted,
@@ -465,13 +464,3 @@ def test_numbers_are_taken_within_their_bounds_only(low, high, low_allowed, take
 )
 def test_digits_come_out_ascending_and_once(words, digits):
     assert from_command_line(["--digits", *words.split()])[0].digits == digits
-
-
-@pytest.mark.parametrize(
-    ("words", "said"), [([], "required: ZIP"), (["/nowhere/modules.zip"], "cannot write /nowhere/")]
-)
-def test_modules_that_cannot_be_packed_are_told_in_one_line(capsys, words, said):
-    with pytest.raises(SystemExit) as ended:
-        modules.main(words)
-    error = capsys.readouterr().err
-    assert ended.value.code == 2 and said in error and "Traceback" not in error

@@ -69,19 +69,19 @@ def each(function: Callable) -> Callable:
     return lambda elements: function(*elements)
 
 
-def run_epochs(
-    split: Split, held_out: Split | None, start: Progress, settings: Settings, saver: Saver | None
-) -> Progress:
+def run_epochs(split: Split, start: Progress, settings: Settings, saver: Saver | None) -> Progress:
     """The loop over the epochs, from `start` on. Ctrl-C ends it; the last whole epoch stays.
 
     Each epoch computes the sums over its mini-batch; then the driver takes one step. Raises
-    UserError if a mini-batch is empty or if the run diverges.
+    UserError if a mini-batch is empty, if too few images are left for validation, or if the run
+    diverges.
     """
     compute = strategies.epoch_function(settings, maps_epoch)
     step = steps.driver_step(settings)
     done = start
     with progress.bar(start, settings) as show, np.errstate(all="ignore"), ended_by_ctrl_c():
         try:
+            split, held_out = hold_out(split, settings.validation, settings.seed)
             while not progress.is_finished(done.history, settings):
                 began, epoch = time.perf_counter(), len(done.history) + 1
                 parameters, state = done.parameters, done.state
@@ -112,16 +112,13 @@ def train_network(
 ) -> Trained:
     """Train on the training set, from the initial parameters or from `start`.
 
-    Raises UserError as `run_epochs` does, or if too few images are left for validation.
+    Raises UserError as `run_epochs` does.
     """
     for doubt in verdict.doubts(settings):
         say(f"note: {doubt}")
-    held_out = None
-    if settings.validation:
-        split, held_out = hold_out(split, settings.validation, settings.seed)
     if start is None:
         start = Progress(run.initial_of(settings), {}, [])
-    done = run_epochs(split, held_out, start, settings, saver)
+    done = run_epochs(split, start, settings, saver)
     network, digits = network_of(settings), list(split.digits)
     return Trained(network, done.result(), digits, done.history, split.classes)
 
@@ -139,7 +136,8 @@ def fit(network: str | Network, split: Split, **options) -> Trained:
     partitions = split.blocks.getNumPartitions()
     given = {**options, "network": network, "digits": split.digits, "partitions": partitions}
     settings = complete(given)
-    return train_network(joined_for_averaging(split, settings), settings)
+    with joined_for_averaging(split, settings) as joined:
+        return train_network(joined, settings)
 
 
 @exit_status

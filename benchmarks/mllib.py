@@ -48,7 +48,7 @@ def ours(split: data_loader.Split, given: dict, X: np.ndarray, y_true: np.ndarra
     """Seconds of the epochs until the target is reached, else of all; the test accuracy then."""
     settings, seconds, accuracy = complete({**given, "digits": range(10)}), 0.0, 0.0
     after_epochs = Followed()
-    train.run_epochs(split, None, Progress(initial_of(settings), {}, []), settings, after_epochs)
+    train.run_epochs(split, Progress(initial_of(settings), {}, []), settings, after_epochs)
     for progress in after_epochs:
         seconds += progress.history[-1].seconds
         Y = outputs_of(network_of(settings), progress.parameters, X)

@@ -15,7 +15,6 @@ import measure
 import data_loader
 import predict
 import train
-from training.data import joined_for_averaging
 from training.recipes import IN_PARTITION
 from training.settings import from_command_line
 
@@ -24,8 +23,6 @@ TYPED = [
     "--digits all --strategy partitions",
     "--digits all --strategy averaging",
     "--digits all --network mlp",
-    "--digits all --network mlp --partitions 8",
-    "--digits all --network mlp --partitions 32",
     "--digits all --network lenet",
     "--digits all --network cnn",
 ]
@@ -40,8 +37,7 @@ def reached(spark, place: str, typed: str, seeds: int) -> tuple[int, list[dict[s
     """The number of epochs of a recipe, and what each seed reaches."""
     settings, _ = from_command_line(typed.split())
     sizes, digits = IN_PARTITION[settings.strategy], settings.digits
-    loaded = data_loader.load(spark, place, "train", digits, settings.partitions, sizes)
-    split = joined_for_averaging(loaded, settings)
+    split = data_loader.load(spark, place, "train", digits, settings.partitions, sizes)
     test = data_loader.load(spark, place, "test", digits)
     runs = []
     for seed in range(1, seeds + 1):

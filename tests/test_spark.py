@@ -755,6 +755,6 @@ def test_ctrl_c_at_any_moment_of_an_epoch_keeps_the_epochs_before(spark, small_m
         listener = Listener()
         pressing = threading.Thread(target=listener.press_ctrl_c, args=[moments.random()])
         pressing.start()
-        done = train.run_epochs(split, None, start, settings, listener)
+        done = train.run_epochs(split, start, settings, listener)
         pressing.join()
         assert done is listener.ended[-1]

@@ -1,13 +1,16 @@
 """The training images of an epoch, and the validation images that are held out."""
 
+import itertools
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 
 import numpy as np
+from py4j.protocol import Py4JError
 from pyspark import RDD
 
 import data_loader
 from data_loader import Split
-from images.blocks import Block, shifted, warped
+from images.blocks import Block, shifted, split_into_blocks, warped
 from network.layers import Arrays
 from nn_math import random_stream
 from results.model_files import Epoch
@@ -45,32 +48,66 @@ def with_changes(split: Split, settings: Settings, epoch: int) -> Split:
     return split._replace(blocks=split.blocks.mapPartitionsWithIndex(change))
 
 
-def joined_for_averaging(split: Split, settings: Settings) -> Split:
-    """For averaging, join neighbouring partitions if there are more than its default number.
+@contextmanager
+def joined_for_averaging(split: Split, settings: Settings) -> Iterator[Split]:
+    """For averaging, the images in its default number of partitions, if they are in more.
 
-    Each partition trains a copy of the network, and a copy that sees few images learns less.
+    Each partition trains a copy of the network, and copies that see few images learn less. The
+    images stay in their order, and Spark keeps them for the length of a `with` block.
     """
     few = data_loader.default_partitions(split.size, *IN_PARTITION["averaging"])
     count = split.blocks.getNumPartitions()
     if settings.strategy != "averaging" or count <= few:
-        return split
+        yield split
+        return
     say(
         f"note: averaging joins the {count} partitions into {few}: each trains a copy of the "
         "network, and copies that see fewer images learn less"
     )
+    sizes = split.blocks.map(lambda block: len(block[1])).glom().map(sum).collect()
+    starts = [0, *itertools.accumulate(sizes)]
+    bounds = starts[-1] * np.arange(few + 1) // few
 
-    def numbered(partition: int, blocks: Iterable[Block]) -> Iterator[tuple]:
-        return (((partition, number), block) for number, block in enumerate(blocks))
+    def pieces(partition: int, blocks: Iterable[Block]) -> Iterator[tuple]:
+        start = starts[partition]
+        for images, labels in blocks:
+            cuts = np.clip(bounds - start, 0, len(labels))
+            for target in np.flatnonzero(np.diff(cuts)).tolist():
+                here = slice(cuts[target], cuts[target + 1])
+                yield target, (start, images[here], labels[here])
+            start += len(labels)
 
-    joined: RDD = split.blocks.mapPartitionsWithIndex(numbered).repartitionAndSortWithinPartitions(
-        few, lambda key: key[0] * few // count
+    def whole(own: Iterable[tuple]) -> Iterator[Block]:
+        in_order = sorted((piece for _, piece in own), key=lambda piece: piece[0])
+        _, images, labels = zip(*in_order, strict=True)
+        return split_into_blocks(np.concatenate(images), np.concatenate(labels))
+
+    cut: RDD = split.blocks.mapPartitionsWithIndex(pieces)
+    blocks = cached(cut.partitionBy(few, int).mapPartitions(whole))
+    try:
+        yield split._replace(blocks=blocks)
+    finally:
+        with suppress(Py4JError, ConnectionError):  # a Java that has ended has told that already
+            blocks.unpersist()
+
+
+def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:
+    """Training images, and a share for validation; None if the share is 0.
+
+    Raises UserError if one of them is empty.
+    """
+    if share == 0:
+        return split, None
+    held_out = _blocks_drawn(split, share, seed, True)
+    size = held_out.map(lambda block: len(block[1])).sum()
+    if not 0 < size < split.size:
+        images = counted(split.size, "image")
+        raise UserError(f"--validation {share:g} of {images} leaves training or validation empty")
+    rest = _blocks_drawn(split, share, seed, False)
+    return (
+        split._replace(blocks=rest, size=split.size - size),
+        split._replace(blocks=held_out, size=size),
     )
-    return split._replace(blocks=cached(joined.values()))
-
-
-def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split]:
-    """Training images, and a share for validation. Raises UserError if one of them is empty."""
-    return _drawn(split, share, seed, False), _drawn(split, share, seed, True)
 
 
 def sample_of(split: Split, most: int, seed: int) -> Block:
@@ -81,15 +118,6 @@ def sample_of(split: Split, most: int, seed: int) -> Block:
     blocks = _blocks_drawn(split, most / split.size, seed, True).collect()
     images, labels = zip(*blocks, strict=True)
     return np.concatenate(images), np.concatenate(labels)
-
-
-def _drawn(split: Split, share: float, seed: int, held_out: bool) -> Split:
-    blocks = _blocks_drawn(split, share, seed, held_out)
-    size = blocks.map(lambda block: len(block[1])).sum()
-    if size == 0:
-        images = counted(split.size, "image")
-        raise UserError(f"--validation {share:g} of {images} leaves training or validation empty")
-    return split._replace(blocks=blocks, size=size)
 
 
 def _blocks_drawn(split: Split, share: float, seed: int, held_out: bool) -> RDD:

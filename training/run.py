@@ -82,13 +82,13 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
             f"{partitions}; network {settings.network}"
         )
         told = described(settings, split)
-        split = joined_for_averaging(split, settings)
         initial = initial_of(settings)
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)
-        # Read it now: Ctrl-C may stop Spark together with the training.
-        sample = sample_of(split, doubt.SAMPLE, settings.seed)
-        yield Run(spark, split, settings, start, saver, sample)
+        with joined_for_averaging(split, settings) as joined:
+            # Read it now: Ctrl-C may stop Spark together with the training.
+            sample = sample_of(joined, doubt.SAMPLE, settings.seed)
+            yield Run(spark, joined, settings, start, saver, sample)
 
 
 def save(run: Run, trained: Trained) -> bool:

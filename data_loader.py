@@ -35,7 +35,7 @@ from runtime.command_line import (
     say,
     whole_number,
 )
-from runtime.spark import cached, send_to_executors, spark_context
+from runtime.spark import cached, context_of, send_to_executors, spark_context
 
 
 class Split(NamedTuple):
@@ -63,10 +63,12 @@ def load(
     """One part ("train" or "test") of the data at a place, as blocks that Spark keeps in memory.
 
     It holds only images of `digits`, which may be any labels. In a block, a label is its position
-    in `digits`. partitions: how many; if None, `default_partitions` decides, with in_partition.
-    transpose: whether to swap rows and columns of each image; if None, as EMNIST's files need.
-    Raises UserError if a file is missing or broken, or if a digit does not occur.
+    in `digits`. spark: a SparkSession will do, too. partitions: how many; if None,
+    `default_partitions` decides, with in_partition. transpose: whether to swap rows and columns of
+    each image; if None, as EMNIST's files need. Raises UserError if a file is missing or broken, or
+    if a digit does not occur.
     """
+    spark, place = context_of(spark), str(place)
     found = sources.find(place, part).turned(transpose)
     names = classes.names_for(digits, found.names, place)
     in_units = found.count(spark)
@@ -77,6 +79,8 @@ def load(
     most, unit = size, "images"
     if isinstance(found, Spread) and found.unit != unit:
         most, unit = len(in_units), found.unit
+    if partitions is not None and partitions < 1:
+        raise UserError(f"--partitions {partitions}: there is at least 1")
     if partitions is not None and partitions > most:
         raise UserError(f"--partitions {partitions}: the {part} set has only {most} {unit}")
     partitions = partitions or min(most, default_partitions(size, *in_partition))
@@ -99,6 +103,8 @@ def find_labels(spark: SparkContext, place: str, part: str, words: Sequence[str]
 
 def check_counts(counts: np.ndarray, digits: Sequence[int], where: str) -> None:
     """Raise UserError if a digit does not occur; counts (256,) are those of the labels."""
+    if len(set(digits)) < max(1, len(digits)) or not set(digits) <= set(range(256)):
+        raise UserError(f"digits are different numbers from 0 to 255, not {list(digits)}")
     for digit in digits:
         if counts[digit] == 0:
             present = ", ".join(map(str, np.flatnonzero(counts)))

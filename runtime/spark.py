@@ -4,6 +4,7 @@
 Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
 """
 
+import atexit
 import functools
 import io
 import logging
@@ -16,9 +17,10 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
+from typing import Any
 
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import RDD, Broadcast, SparkConf, SparkContext, StorageLevel
@@ -76,14 +78,19 @@ def spark_context(name: str) -> Iterator[SparkContext]:
                 _keep_failed_tasks_out_of_log(context)
                 # Of a Java that has ended it would print the traceback of its own thread.
                 context._accumulatorServer.handle_error = lambda *_: None  # type: ignore
-                if not modules.installed_as_zip():
-                    modules.pack(Path(folder, "modules.zip"))
-                    context.addPyFile(f"{folder}/modules.zip")  # for executors; no --py-files
+                _send_modules(context, lambda: folder)
                 yield context
         finally:
             with java.ctrl_c_waits():
                 _end()
                 _forget_modules_of(folder)
+
+
+def context_of(spark: Any) -> SparkContext:
+    """A SparkContext, or that of a SparkSession, wherever it was started, with our modules."""
+    context: SparkContext = getattr(spark, "sparkContext", spark)
+    _send_modules(context, _folder_until_python_ends)
+    return context
 
 
 @contextmanager
@@ -326,6 +333,22 @@ def _keep_others_out(conf: SparkConf) -> None:
             )
         conf.setIfMissing("spark.authenticate.secret", secrets.token_hex(32))
         conf.setIfMissing("spark.master.ui.decommission.allow.mode", "DENY")
+
+
+def _send_modules(context: SparkContext, folder: Callable[[], str]) -> None:
+    """Send the program's modules to the executors, unless they have them; no --py-files needed."""
+    name = "modules.zip"
+    if not (modules.installed_as_zip() or name in (context._python_includes or ())):
+        place = os.path.join(folder(), name)
+        modules.pack(place)
+        context.addPyFile(place)
+
+
+@functools.cache
+def _folder_until_python_ends() -> str:
+    folder = tempfile.mkdtemp(prefix="modules-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _forget_modules_of(folder: str) -> None:

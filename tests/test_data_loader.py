@@ -226,6 +226,20 @@ def test_more_partitions_than_images_are_refused(spark, small_mnist):
     assert text == "--partitions 301: the test set has only 300 images"
 
 
+@pytest.mark.parametrize(
+    ("digits", "partitions", "said"),
+    [
+        ([], None, "digits are different numbers from 0 to 255, not []"),
+        ([0, 0, 1], None, "not [0, 0, 1]"),
+        ([0, 300], None, "not [0, 300]"),
+        ([-1, 1], None, "not [-1, 1]"),
+        ([0, 1], 0, "--partitions 0: there is at least 1"),
+    ],
+)
+def test_wrong_digits_and_partitions_are_told(spark, small_mnist, digits, partitions, said):
+    assert said in refusal(spark, small_mnist, "train", digits, partitions)
+
+
 @pytest.fixture
 def downloads(monkeypatch, tmp_path, small_mnist):
     """A working folder without data; how a download will end ("fails" or "works"); its calls."""

@@ -42,6 +42,7 @@ from runtime import java
 from runtime import spark as runtime_spark
 from runtime.command_line import UserError
 from runtime.spark import MistakeInTask, ended_by_ctrl_c, spark_context
+from training.data import hold_out
 from training.run import initial_of
 from training.settings import complete
 
@@ -163,6 +164,37 @@ def test_java_of_a_local_run_takes_its_classes_from_the_archive_of_setup(spark):
         pytest.skip("setup.sh has made no archive of Spark's classes here")
     mapped = Path(f"/proc/{spark._gateway.proc.pid}/maps").read_text()
     assert str(archive) in mapped
+
+
+IN_A_SESSION_OF_ONES_OWN = """
+import sys
+from pathlib import Path
+
+from pyspark.sql import SparkSession
+
+project, data, master = sys.argv[1:]
+spark = SparkSession.builder.master(master).config("spark.ui.enabled", "false").getOrCreate()
+sys.path.insert(0, project)
+import data_loader, train
+split = data_loader.load(spark, Path(data), "train", range(10), 2)
+trained = train.fit("dense 8, relu, dense, softmax", split, epochs=2, strategy="partitions")
+print(len(trained.history))
+"""
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("master", ["local[1]", "local-cluster[2,1,1024]"])
+def test_executors_of_a_session_that_runs_already_get_the_modules(small_mnist, tmp_path, master):
+    """In a folder that is not the project's."""
+    words = [sys.executable, "-c", IN_A_SESSION_OF_ONES_OWN, str(ROOT), small_mnist, master]
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    variables = as_a_person(
+        PYSPARK_PYTHON=sys.executable, SPARK_LOCAL_IP="127.0.0.1", TMPDIR=str(temporary)
+    )
+    done = subprocess.run(words, cwd=tmp_path, env=variables, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1:] == ["2"], done.stderr
+    assert not list(temporary.glob("modules-*"))
 
 
 @pytest.mark.long
@@ -741,6 +773,20 @@ class Listener:
         self.began.wait()
         time.sleep(moment * 2 * self.ended[0].history[0].seconds)
         os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_ctrl_c_while_images_are_held_out_cancels_the_job(spark, small_mnist, monkeypatch):
+    split = data_loader.load(spark, small_mnist, "train", [0, 1], 2)
+
+    def held_out(*told):
+        os.kill(os.getpid(), signal.SIGINT)
+        slow = split.blocks.map(lambda block: (time.sleep(60), block)[1])
+        return hold_out(split._replace(blocks=slow), *told[1:])
+
+    monkeypatch.setattr(train, "hold_out", held_out)
+    began = time.monotonic()
+    assert train.fit("article", split, epochs=2, validation=0.3).history == []
+    assert time.monotonic() - began < 30 and not spark.statusTracker().getActiveJobsIds()
 
 
 @pytest.mark.long

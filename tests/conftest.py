@@ -7,7 +7,6 @@ import stat
 import tempfile
 from pathlib import Path
 
-import gated
 import numpy as np
 import pytest
 
@@ -149,6 +148,8 @@ def without_scores_drawn(monkeypatch):
 @pytest.fixture
 def small_copies(monkeypatch):
     """In averaging, 600 images are enough for three copies of the network."""
+    import gated  # here, because a test uses this file alone
+
     monkeypatch.setitem(IN_PARTITION, "averaging", gated.SMALL_COPIES["averaging"])
 
 

@@ -28,7 +28,7 @@ from training import chain
 from training.data import hold_out, joined_for_averaging, with_changes
 from training.optimizers import OPTIMIZERS
 from training.progress import after_epoch, is_finished
-from training.recipes import STRATEGIES
+from training.recipes import IN_PARTITION, STRATEGIES
 from training.run import described, initial_of
 from training.settings import Settings, complete, network_of
 from training.steps import rates_of_epoch
@@ -323,8 +323,9 @@ def test_a_share_without_an_image_is_refused(spark, share):
 @pytest.mark.parametrize(
     "strategy", ["maps", *(pytest.param(one, marks=pytest.mark.long) for one in STRATEGIES[1:])]
 )
-def test_images_that_are_held_out_have_no_part_in_the_parameters(spark, strategy):
+def test_images_that_are_held_out_have_no_part_in_the_parameters(spark, strategy, monkeypatch):
     """Others in their places change the validation and not one bit of what was learned."""
+    monkeypatch.setitem(IN_PARTITION, "averaging", (100, 100))
     whole = numbered_images(spark, 400)
     held_out = numbers(hold_out(whole, 0.25, seed=1)[1])
     told = {"strategy": strategy, "validation": 0.25, "epochs": 2, "shift": 1}

@@ -172,8 +172,8 @@ from pathlib import Path
 
 from pyspark.sql import SparkSession
 
-project, data, master = sys.argv[1:]
-spark = SparkSession.builder.master(master).config("spark.ui.enabled", "false").getOrCreate()
+project, data = sys.argv[1:]
+spark = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false").getOrCreate()
 sys.path.insert(0, project)
 import data_loader, train
 split = data_loader.load(spark, Path(data), "train", range(10), 2)
@@ -183,10 +183,9 @@ print(len(trained.history))
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("master", ["local[1]", "local-cluster[2,1,1024]"])
-def test_executors_of_a_session_that_runs_already_get_the_modules(small_mnist, tmp_path, master):
+def test_executors_of_a_session_that_runs_already_get_the_modules(small_mnist, tmp_path):
     """In a folder that is not the project's."""
-    words = [sys.executable, "-c", IN_A_SESSION_OF_ONES_OWN, str(ROOT), small_mnist, master]
+    words = [sys.executable, "-c", IN_A_SESSION_OF_ONES_OWN, str(ROOT), small_mnist]
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     variables = as_a_person(

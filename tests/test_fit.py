@@ -576,7 +576,7 @@ def test_averaging_joins_neighbouring_partitions_in_order(spark, small_copies, c
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("partitions", [4, 600])
+@pytest.mark.parametrize("partitions", [4, 60])
 def test_averaging_on_more_partitions_learns_the_same_bits(
     spark, small_mnist, small_copies, partitions
 ):

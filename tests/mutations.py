@@ -79,6 +79,9 @@ TABLE = {
         ("range(0, len(decayed), 2)", "range(0, len(decayed))"),
         ("root = (1 - BETA2**t) ** 0.5", "root = (1 - BETA2) ** 0.5"),
     ],
+    ("training/data.py", "fit"): [
+        ("key=lambda piece: piece[0]", "key=lambda piece: -piece[0]"),
+    ],
     ("training/steps.py", "optimizers"): [
         ("learning_rate *= 1.05", "learning_rate *= 1.5"),
     ],

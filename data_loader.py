@@ -97,7 +97,7 @@ def load(
 def find_labels(spark: SparkContext, place: str, part: str, words: Sequence[str]) -> list[int]:
     """The labels that words mean in the data at a place: labels, names of classes, or `all`."""
     found = sources.find(place, part)
-    present = np.flatnonzero(found.count(spark).sum(axis=0)).tolist()
+    present = np.flatnonzero(found.count(context_of(spark)).sum(axis=0)).tolist()
     return classes.choose_labels(words, present, found.names, place)
 
 

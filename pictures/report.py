@@ -31,14 +31,15 @@ def draw(
     """
     names = trained.names()
     mistakes = largest_errors(test_rdd, trained, IMAGES_IN_A_FIGURE, only_mistakes=True)
-    largest = largest_errors(test_rdd, trained, page.WORST)
+    reason = page.why_not(trained)
+    with_page = settings is not None and reason is None
+    largest = largest_errors(test_rdd, trained, page.WORST) if with_page else []
     # The last job: `take` reads no partition to its end, and then Spark discards a Python worker.
     first = first_answers(test_rdd, trained, page.FIRST)
     title = figures.title_of(data, names, text_of(trained.network))
     figures.draw_scores(folder, confusion, first[:IMAGES_IN_A_FIGURE], mistakes, names, title)
     if settings is None:
         return None
-    reason = page.why_not(trained)
     if reason is None:
         page.save(folder, trained, first, largest, data, page.rate_of(settings), limits)
     return reason

@@ -17,7 +17,7 @@ import signal
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ FOR_WORKERS = {
 }
 # A Unix socket's path has 104 bytes at most on macOS; the run's folder and its own name take 67.
 LONGEST_TEMPORARY_FOLDER = 36
+MODULES = "modules.zip"
 SECONDS_TO_CANCEL_AGAIN = 0.1  # Ctrl-C may come just before a job
 JAVA_ENDED = "Spark's Java process has ended; was it killed, or out of memory?"
 SECONDS_TO_FIRST_EXECUTOR, SECONDS_TO_REMIND = 15, 60
@@ -78,7 +79,8 @@ def spark_context(name: str) -> Iterator[SparkContext]:
                 _keep_failed_tasks_out_of_log(context)
                 # Of a Java that has ended it would print the traceback of its own thread.
                 context._accumulatorServer.handle_error = lambda *_: None  # type: ignore
-                _send_modules(context, lambda: folder)
+                if not _has_modules(context):
+                    _send_modules(context, folder)
                 yield context
         finally:
             with java.ctrl_c_waits():
@@ -89,7 +91,10 @@ def spark_context(name: str) -> Iterator[SparkContext]:
 def context_of(spark: Any) -> SparkContext:
     """A SparkContext, or that of a SparkSession, wherever it was started, with our modules."""
     context: SparkContext = getattr(spark, "sparkContext", spark)
-    _send_modules(context, _folder_until_python_ends)
+    if not _has_modules(context):
+        folder = tempfile.mkdtemp(prefix="modules-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)  # executors may come later
+        _send_modules(context, folder)
     return context
 
 
@@ -151,6 +156,17 @@ def cached(rdd: RDD) -> RDD:
     partitions four fifths of the time.
     """
     return rdd.persist(StorageLevel.MEMORY_AND_DISK_DESER)
+
+
+@contextmanager
+def cached_for_now(rdd: RDD) -> Iterator[RDD]:
+    """The RDD, which Spark keeps as `cached` says, for the length of a `with` block."""
+    stored = cached(rdd)
+    try:
+        yield stored
+    finally:
+        with suppress(Py4JError, ConnectionError):  # as in `broadcast`
+            stored.unpersist()
 
 
 def send_to_executors(context: SparkContext, value) -> Broadcast:
@@ -335,20 +351,16 @@ def _keep_others_out(conf: SparkConf) -> None:
         conf.setIfMissing("spark.master.ui.decommission.allow.mode", "DENY")
 
 
-def _send_modules(context: SparkContext, folder: Callable[[], str]) -> None:
-    """Send the program's modules to the executors, unless they have them; no --py-files needed."""
-    name = "modules.zip"
-    if not (modules.installed_as_zip() or name in (context._python_includes or ())):
-        place = os.path.join(folder(), name)
-        modules.pack(place)
-        context.addPyFile(place)
+def _has_modules(context: SparkContext) -> bool:
+    """Whether executors have the program's modules: sent before, or by --py-files."""
+    return modules.installed_as_zip() or MODULES in (context._python_includes or ())
 
 
-@functools.cache
-def _folder_until_python_ends() -> str:
-    folder = tempfile.mkdtemp(prefix="modules-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def _send_modules(context: SparkContext, folder: str) -> None:
+    """Send the program's modules to the executors, by way of a file in `folder`."""
+    place = os.path.join(folder, MODULES)
+    modules.pack(place)
+    context.addPyFile(place)
 
 
 def _forget_modules_of(folder: str) -> None:

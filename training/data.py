@@ -2,10 +2,9 @@
 
 import itertools
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import numpy as np
-from py4j.protocol import Py4JError
 from pyspark import RDD
 
 import data_loader
@@ -15,7 +14,7 @@ from network.layers import Arrays
 from nn_math import random_stream
 from results.model_files import Epoch
 from runtime.command_line import UserError, counted, say
-from runtime.spark import cached
+from runtime.spark import cached_for_now
 from training.partitions import error_of_blocks
 from training.recipes import IN_PARTITION
 from training.settings import Settings
@@ -83,12 +82,8 @@ def joined_for_averaging(split: Split, settings: Settings) -> Iterator[Split]:
         return split_into_blocks(np.concatenate(images), np.concatenate(labels))
 
     cut: RDD = split.blocks.mapPartitionsWithIndex(pieces)
-    blocks = cached(cut.partitionBy(few, int).mapPartitions(whole))
-    try:
+    with cached_for_now(cut.partitionBy(few, int).mapPartitions(whole)) as blocks:
         yield split._replace(blocks=blocks)
-    finally:
-        with suppress(Py4JError, ConnectionError):  # a Java that has ended has told that already
-            blocks.unpersist()
 
 
 def hold_out(split: Split, share: float, seed: int) -> tuple[Split, Split | None]:

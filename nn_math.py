@@ -133,7 +133,7 @@ def add(total: tuple, more: tuple) -> tuple:
 
     New arrays would allocate 0.2 MB for each image, every 0.1 ms.
     """
-    return tuple(operator.iadd(a, b) for a, b in zip(total, more, strict=True))
+    return tuple(map(operator.iadd, total, more))
 
 
 def mean_gradients(sums: Sums) -> tuple[np.ndarray, ...]:

@@ -3,7 +3,7 @@
 # make test-all       all tests but those on Hadoop: clusters, failures, browsers (10 minutes)
 # make test-hadoop    the tests on HDFS, YARN and S3 (8 minutes); needs Maven (mvn)
 # make test-spark-3.5 the tests of `make test` on Spark 3.5, in a .venv of its own
-# make mutations      break the program in 30 places; `make test` has to notice (4 minutes)
+# make mutations      make small errors in the program, one by one; a test must find each (4 minutes)
 # make lint           check style, types and imports, and with npm the page's JavaScript
 # make cluster-demo   train and score on a Spark cluster of two executors on this machine
 # make hadoop-demo    the same on HDFS and YARN on this machine; needs Maven (mvn)

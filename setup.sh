@@ -13,7 +13,7 @@ fail() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
 debian_root() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; }
 
 apt_install() { # REASON PACKAGE...: installs the first of the packages that there is
-    say "$1: installing $2 with apt-get, which asks for the network"
+    say "$1: installing $2 with apt-get (needs the internet)"
     reason=$1
     shift
     apt-get update -qq || true
@@ -104,7 +104,7 @@ is_installed() { # REQUIREMENTS: whether this script has installed what is named
 }
 
 if [ -e "$venv" ] && ! is_whole "$@"; then
-    say "$venv is broken: its Python or a package has gone, or a setup was interrupted; making it again"
+    say "$venv is incomplete: its Python or a package is missing, or a setup was interrupted; making it again"
     rm -rf "$venv"
 fi
 missing=
@@ -136,7 +136,7 @@ if [ ! -e "$venv" ]; then
     if ! "$python" -c 'import ensurepip' 2>/dev/null; then
         debian_root || fail "this Python has no venv; on Debian, Ubuntu: apt install python3-venv"
         number=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-        apt_install "this Python cannot make a venv" "python$number-venv" python3-venv
+        apt_install "this Python cannot make a virtual environment" "python$number-venv" python3-venv
     fi
     say "making $venv with $("$python" --version)"
     "$python" -m venv "$venv" || fail "$python could not make $venv"
@@ -162,7 +162,7 @@ for requirements in "$@"; do
     if ! TMPDIR=$place/tmp "$venv/bin/python" -m pip install $shown --log "$log" \
         --disable-pip-version-check -r "$requirements" 2>"$venv/pip.errors"; then
         grep -q "No space left on device" "$log" "$venv/pip.errors" &&
-            fail "the disk is full; $venv needs 2 GB, and pip keeps a cache in your home folder"
+            fail "the disk is full; pip also keeps a cache in your home folder"
         line=$(grep -h '^ERROR' "$venv/pip.errors" | tail -n 1)
         fail "pip could not install $requirements: ${line:-see $log}; the full log is $log"
     fi
@@ -175,7 +175,7 @@ done
 archive=$place/java-$(java_version).jsa
 if [ -e "$venv/bin/spark-submit" ] &&
     [ -z "$(find "$archive" -newer "$(echo "$venv"/lib/python*/site-packages/pyspark/jars)" 2>/dev/null)" ]; then
-    say "preparing Java for Spark by a short training on drawn digits, so that it starts sooner"
+    say "preparing Java by a short training, so that Spark starts faster"
     rm -f "$archive"
     env -u SPARK_HOME -u SPARK_CONF_DIR -u SPARK_SUBMIT_OPTS -u PYSPARK_DRIVER_PYTHON \
         PYSPARK_PYTHON="$place/bin/python" SPARK_LOCAL_IP=127.0.0.1 "$venv/bin/spark-submit" \

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from runtime import storage
 from runtime.command_line import UserError
 
-CLASSES = "classes.txt"  # one name a line, of the labels 0, 1, 2, ...
-MAPPING = "mapping.txt"  # how EMNIST's files of names end: a label and its characters' codes a line
+CLASSES = "classes.txt"  # one name per line, for the labels 0, 1, 2, ...
+MAPPING = "mapping.txt"  # end of the name of EMNIST's mapping: lines of a label and a code
 LONGEST_NAME = 24
 MOST_BYTES = 2**16
 

@@ -25,7 +25,7 @@ Line = tuple[int, str]  # where it begins in the file, in bytes
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
     """A part in a CSV file, None if there are none. Raises UserError if one is missing."""
-    candidates = found.of_one_set(found.read_names(names, PATTERN), wanted, folder)
+    candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
     if not candidates:
         return None
     of_part = [one.name for one in candidates if one.part == part]

@@ -1,9 +1,9 @@
-"""A folder of image files with one subfolder a class, as ImageFolder and Keras have it.
+"""A folder of image files with one subfolder per class, as for ImageFolder and Keras.
 
     train/3/img1.png        test/3/img7.png
 
-The executors read and decode the files. The driver lists their names: these are in the order of a
-hash, because images of one class each in a partition would not train well.
+The executors read and decode the files. The driver lists their names, in the order of a hash:
+sorted by name, each partition would hold one class, and training would be poor.
 """
 
 import os
@@ -30,7 +30,7 @@ Classes = dict[str, list[str]]  # the image files in each subfolder
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
     """A part in such folders, None if there are none. Raises UserError if only another is there."""
     places, classes = {}, {}
-    for one in found.of_one_set(found.read_names(names, PATTERN), wanted, folder):
+    for one in found.of_one_set(found.matching(names, PATTERN), wanted, folder):
         place, its_classes = _classes_in(storage.join(folder, one.name))
         if its_classes and one.part not in places:
             places[one.part], classes[one.part] = place, its_classes

@@ -1,4 +1,4 @@
-"""What a folder holds of a data set, told by names; nothing is read yet.
+"""Find the files of a data set in a folder, by their names; nothing is read yet.
 
 A name may say the set, the part and a copy: `emnist-letters-train-images-idx3-ubyte (1).gz` is of
 the set `emnist-letters`. Most names say no set.
@@ -75,7 +75,7 @@ class Name(NamedTuple):
     words: dict[str, str]  # all groups of the pattern
 
 
-def read_names(names: Iterable[str], pattern: re.Pattern) -> list[Name]:
+def matching(names: Iterable[str], pattern: re.Pattern) -> list[Name]:
     """Those of the names that fit a pattern whole; copies and longer names last."""
     found = []
     for name in names:

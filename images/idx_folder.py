@@ -32,7 +32,7 @@ STREAMED = 8192  # images at a time
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
     """A part in IDX files, None if there are none. Raises UserError if a file is missing."""
-    candidates = found.of_one_set(found.read_names(names, PATTERN), wanted, folder)
+    candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
     sharded = {one: shards.find(folder, NAMES[one]) for one in NAMES if not wanted}
     if not candidates and not any(sharded.values()):
         return None
@@ -47,7 +47,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
         return _whole(part, images, labels)
     missing = NAMES[part][1 if images else 0]
     missing = f"{wanted}-{missing}" if wanted else missing
-    others = [name for name in names if not found.read_names([name], PATTERN)]
+    others = [name for name in names if not found.matching([name], PATTERN)]
     near = f"; {files.told(folder, others)}" if others else ""
     raise UserError(f"{folder}: {missing} (or {missing}.gz) is missing{near}")
 
@@ -59,7 +59,7 @@ def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str
         place = storage.join(folder, one.name)
         if one.words["packed"] or storage.is_file(place):
             return place
-        for inner in found.read_names(storage.names(place), PATTERN):
+        for inner in found.matching(storage.names(place), PATTERN):
             if (inner.part, inner.words["kind"]) == (part, kind):
                 return storage.join(place, inner.name)
     return None

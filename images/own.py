@@ -6,9 +6,9 @@ with its centre of mass in the middle (Y. LeCun, C. Cortes and C. J. C. Burges, 
 of handwritten digits", http://yann.lecun.com/exdb/mnist/).
 
 Before that, the digit has to be found. The image should hold one digit, in ink of any colour that
-stands out from its background, darker or lighter. The background is plain and reaches most of the
-border, or it is a sheet of paper with all four edges in the image. The light may change slowly, and
-shadows may have edges, if they are wider than a third of the image. A frame around the digit or
+stands out from its background, darker or lighter. The background has one colour and covers most of
+the border, or it is a sheet of paper with all four edges in the image. The light may change slowly,
+and shadows may have edges, if they are wider than a third of the image. A frame around the digit or
 along the border is ignored, if the digit does not touch it; so are lines on the paper that are
 fainter than the ink. The result states a doubt where the ink does not look like one digit.
 """
@@ -53,7 +53,7 @@ def read_digit(path: str | os.PathLike) -> Reading:
     readings = []
     for share_of_full_ink in (0.5, 0.75):  # lines on the paper may be almost as dark as the pen
         for ink_on in (ink_in_even_light, ink_in_any_light):
-            reading = look(colours, ink_on, share_of_full_ink)
+            reading = reading_of(colours, ink_on, share_of_full_ink)
             if reading is None:
                 continue
             if not reading.doubt:
@@ -64,7 +64,7 @@ def read_digit(path: str | os.PathLike) -> Reading:
     return min(readings, key=lambda reading: reading.doubt == EDGE)  # the first without EDGE
 
 
-def look(
+def reading_of(
     colours: np.ndarray, ink_on: Callable[[np.ndarray], np.ndarray], share_of_full_ink: float
 ) -> Reading | None:
     """The digit in colours (height, width, 3), or None; `ink_on` tells ink from background."""
@@ -222,8 +222,8 @@ def ink_in_any_light(colours: np.ndarray) -> np.ndarray:
     The background of dark ink is the closing of the colours by a square, that of light ink their
     opening (J. Serra, "Image Analysis and Mathematical Morphology", 1982). The square fits into a
     shadow, which stays in the background, but not into a stroke. The result is the ink, dark or
-    light, that covers the larger area; the other is the gaps between its strokes. Ink in a shadow
-    has less light to differ by, so it is amplified there.
+    light, that covers the larger area; the other one shows the gaps between its strokes. Ink in a
+    shadow has less light to differ by, so it is amplified there.
     """
     width = max(colours.shape[:2]) * 35 // 100 + 1
     margins = (width, width), (width, width), (0, 0)  # the square may reach beyond the image

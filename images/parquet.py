@@ -34,7 +34,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     They say the part in their names, or lie in a folder that has it as its name. Raises UserError
     if there are files of another part only.
     """
-    candidates = found.of_one_set(found.read_names(names, PATTERN), wanted, folder)
+    candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
     places: dict[str, list[str]] = {word: [] for word in WORDS}
     for one in candidates:
         if not one.words["copy"]:

@@ -29,7 +29,7 @@ class Map(NamedTuple):
 
 
 def maps(network: Network) -> list[Map]:
-    """The chain: the maps forward, then the maps backward."""
+    """The chain: the forward maps, then the backward maps."""
     symbols, inputs, places = _symbols(network), input_shapes(network), backward_places(network)
     values = list(zip(value_names(network), map(_array, inputs), strict=True))
     chain = []
@@ -105,7 +105,7 @@ def _symbols(network: Network) -> list[dict[str, Any]]:
 
 
 def _delta(network: Network, symbols: list[dict[str, Any]], place: int) -> str:
-    """The derivative of E by a layer's value, as its map backward gets it or computes it."""
+    """The derivative of E for a layer's value, as its backward map gets it or computes it."""
     if place == len(network) - 1:
         return f"({symbols[place]['value']} - y*)"
     behind = network[place + 1]

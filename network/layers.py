@@ -2,19 +2,20 @@
 
 Rows of numbers are (n, size), pictures are (height, channels, width, n). In this order, neighbour
 rows of a picture, with all channels and images, are contiguous in memory; a convolution needs this.
-Each layer is one map forward and one map backward:
+Each layer is one forward map and one backward map:
 
-    forward(a, parameters, key) -> (kept, value)    `kept` is what the map backward needs
-    gradients(kept, delta) -> (dW, dB)              map backward of a layer that learns
-    input_delta(kept, delta, parameters) -> delta   map backward of any other layer; of a layer that
-                                                    learns it is part of the next map backward
+    forward(a, parameters, key) -> (kept, value)    `kept` is what the backward map needs
+    gradients(kept, delta) -> (dW, dB)              backward map of a layer with parameters
+    input_delta(kept, delta, parameters) -> delta   backward map of any other layer; for a layer
+                                                    with parameters, the next backward map calls it
 
-`delta` is the derivative of the error E by a layer's value. The symbols are the article's: a dense
-layer computes H^ = x W + B, its activation H. `key` names the random numbers of these images in
-this epoch (see nn_math.random_stream). In prediction it is None: then a layer draws no numbers.
+`delta` is the derivative of the error E with respect to a layer's value. The symbols are the
+article's: a dense layer computes H^ = x W + B, its activation H. `key` names the random numbers of
+these images in this epoch (see nn_math.random_stream). In prediction it is None: then a layer draws
+no numbers.
 
-A layer describes itself, so a new one is one class here: its name in lower case is its word in a
-text, its fields are the numbers after the word. The page also needs its formulas in mathematics.js.
+To add a layer, write one class here. Its name in lower case is its word in `--network`; its fields
+are the numbers after the word. The page also needs its formulas in mathematics.js.
 """
 
 import dataclasses
@@ -53,7 +54,8 @@ class Layer(ABC):
     is_random: ClassVar[bool] = False  # it draws random numbers in training
 
     # Its maps as formulas, for `train.py --explain` and the page. {a} is the symbol of the input,
-    # {value} that of the value, {delta} the derivative of E by it, {l} the number of W and B.
+    # {value} that of the value, {delta} the derivative of E with respect to it, {l} the number of W
+    # and B.
     forward_formula: ClassVar[str] = "{word}({a})"
     gradients_formula: ClassVar[str] = ""
     input_delta_formula: ClassVar[str] = "{delta} back through {word}"
@@ -107,7 +109,7 @@ class Layer(ABC):
 
     @abstractmethod
     def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
-        """What the map backward needs, and the value."""
+        """What the backward map needs, and the value."""
 
     def gradients(self, kept: Any, delta: np.ndarray) -> Arrays:
         """dW and dB, summed over the images."""
@@ -115,7 +117,7 @@ class Layer(ABC):
 
     @abstractmethod
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """The derivative of E by the input."""
+        """The derivative of E with respect to the input."""
 
 
 def _check_side(side: int, shape: Shape) -> None:
@@ -218,7 +220,7 @@ class Conv(Layer):
         return dW.transpose(3, 1, 0, 2).copy(), dB
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """W^T delta is the derivative by the columns; it is added at the pixels they came from.
+        """W^T delta is the derivative for the columns; it is added at the pixels they came from.
 
         Row y of the columns belongs to rows y - side + 1 to y of the value, the first of them with
         the last row of W. These rows of delta are already one matrix: one product gives row y.
@@ -403,8 +405,8 @@ class Relu(Activation):
 class Softmax(Activation):
     """exp(a) / sum of exp(a) in each row: probabilities. Only for the last layer.
 
-    The error is then the cross-entropy. Its derivative by Y^ is simple, Y - y*: it is computed with
-    the error, and this layer's map backward passes it on.
+    The error is then the cross-entropy. Its derivative for Y^ is simple, Y - y*: it is computed
+    with the error, and this layer's backward map passes it on.
     """
 
     takes = ROWS
@@ -416,7 +418,7 @@ class Softmax(Activation):
         return a, exponentials / exponentials.sum(axis=1, keepdims=True)
 
     def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """delta, which is already the derivative by Y^."""
+        """delta, which is already the derivative for Y^."""
         return delta
 
 

@@ -248,7 +248,7 @@ def by_layer(network: Network, parameters: Arrays) -> list[Arrays]:
 def forward(
     network: Network, parameters: Arrays, X: np.ndarray, key: Key | None = None
 ) -> tuple[list, np.ndarray]:
-    """What each map backward needs, and the outputs Y (n, k) of n images X (n, 784)."""
+    """What each backward map needs, and the outputs Y (n, k) of n images X (n, 784)."""
     kept, value = [], X
     by_place = by_layer(network, parameters)
     for place, layer in enumerate(network):
@@ -269,8 +269,8 @@ def output_error(
 ) -> tuple[float, np.ndarray, int]:
     """E, its derivative, and Acc, of n images; Y^ is the input of the last layer.
 
-    If the last layer is a softmax, E is the cross-entropy and the derivative is by Y^. Otherwise E
-    is the article's squared error and the derivative is by Y. In both cases it is Y - y*.
+    If the last layer is a softmax, E is the cross-entropy, and the derivative is for Y^. Otherwise
+    E is the article's squared error, and it is for Y. In both cases it is Y - y*.
     """
     if isinstance(network[-1], Softmax):
         E = cross_entropy(Y_hat, y_true)
@@ -285,18 +285,18 @@ def learning_places(network: Network) -> list[int]:
 
 
 def backward_places(network: Network) -> range:
-    """The places of the maps backward: from the last layer down to the first that learns."""
+    """The places of the backward maps: from the last layer down to the first that learns."""
     return range(len(network) - 1, learning_places(network)[0] - 1, -1)
 
 
 def backward(
     network: Network, place: int, kept: object, delta: np.ndarray, by_place: Sequence[Arrays]
 ) -> tuple[np.ndarray, Arrays]:
-    """The map backward of a layer: delta for the next map, and (dB, dW) if the layer learns.
+    """The backward map of a layer: delta for the next map, and (dB, dW) if the layer learns.
 
-    `delta` is the derivative of E by this layer's value. If the layer behind it learns, `delta` is
-    the derivative by that layer's value; its `input_delta`, such as dB2 W2^T, is computed here, as
-    in the article's map 7. by_place: the parameters as `by_layer` returns them.
+    `delta` is the derivative of E with respect to this layer's value. If the next layer learns, it
+    is the derivative for that layer's value; its `input_delta`, such as dB2 W2^T, is computed here,
+    as in the article's map 7. by_place: the parameters as `by_layer` returns them.
     """
     layer, behind = network[place], place + 1
     if behind < len(network) and network[behind].learns:

@@ -73,7 +73,7 @@ def cost_curve(history: Sequence[Epoch], title: str, entropy: bool = False) -> F
 
 
 def accuracy_curve(history: Sequence[Epoch], outputs: int, title: str) -> Figure:
-    """The share of right answers in each epoch's mini-batch, above that of one who guesses."""
+    """The share of right answers in each epoch's mini-batch, and a line at chance level."""
     figure, axes = _curve(history, "accuracy", f"Accuracy\n{title}")
     chance, at = 1 / outputs, axes.get_yaxis_transform()
     axes.axhline(chance, color=PALE_INK, linestyle="--", linewidth=1)
@@ -186,13 +186,13 @@ def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, str]]) -> Non
 
 
 def confusion_matrix(confusion: np.ndarray, names: Sequence[str], title: str) -> Figure:
-    """How often each class was taken for which; colours by the share of the true one."""
+    """Images by true and predicted class; a colour is a share of the true class."""
     one, _ = words_for(names)
     count = len(names)
     cell = min(max(14 / count, 0.36), 30 / count, 0.62)  # inches
     side = max(3.4, cell * count)
     letters = 0.075 * max(map(len, names))  # inches, at the left; below they lean over
-    heading = f"Which {one} was taken for which\n{title}"
+    heading = f"Confusion matrix: true and predicted {one}\n{title}"
     figure = _figure(side + 0.5 + letters, side + 0.5 + letters, heading)
     axes = figure.subplots()
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)

@@ -43,7 +43,7 @@ def why_not(trained: Trained) -> str | None:
 
 
 def rate_of(settings: dict[str, Any]) -> float:
-    """The rate that the page's own steps begin with: that of the run, if its steps were plain."""
+    """The first rate of the page's own steps: that of the run, if its optimizer was sgd."""
     rate = settings.get("learning_rate")
     if settings.get("optimizer", "sgd") != "sgd" or not isinstance(rate, int | float):
         return 0.1

@@ -143,7 +143,7 @@ def _parsed(content: bytes) -> tuple[Progress, dict[str, Any]]:
         members = [f"{kind}.{name}" for name in names]
         contents.check_shapes(headers, members, shapes)
         found[kind] = contents.arrays_of(content, members)
-        contents.check_finite(members, found[kind])
+        contents.require_finite(members, found[kind])
     parameters, best = found.pop("parameters"), found.pop("best", None)
     return Progress(parameters, found, _history(history), best), run
 

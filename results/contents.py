@@ -100,7 +100,7 @@ def check_shapes(
             raise Unusable(f"{name} holds {header.dtype}, not float32 or float64")
 
 
-def check_finite(names: Sequence[str], arrays: Arrays) -> None:
+def require_finite(names: Sequence[str], arrays: Arrays) -> None:
     """Raise Unusable unless all numbers are finite."""
     for name, array in zip(names, arrays, strict=True):
         if not np.isfinite(array).all():

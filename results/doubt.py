@@ -20,6 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from images.blocks import scaled
 from network.layers import Arrays, Shape
 from network.sequential import Network, outputs_of
 from results import contents, model_files
@@ -67,7 +68,7 @@ def shapes_of(d: int, classes: int) -> list[Shape]:
 def fit(network: Network, parameters: Arrays, images: np.ndarray, labels: np.ndarray) -> Doubt:
     """The limits from a sample of the training set: uint8 images (n, 784), labels (n,) below k."""
     limiting = np.arange(len(images)) % 3 == 2
-    X = np.divide(images, 255, dtype=parameters[0].dtype)
+    X = scaled(images, parameters[0].dtype)
     Y = outputs_of(network, parameters, X[limiting])
     classes, answers = Y.shape[1], Y.argmax(axis=1)
     right = answers == labels[limiting]
@@ -87,8 +88,8 @@ def fit(network: Network, parameters: Arrays, images: np.ndarray, labels: np.nda
 def distributions(X: np.ndarray, labels: np.ndarray, classes: int) -> Arrays:
     """A, m_c and L_c of images X (n, 784) with labels (n,).
 
-    C_c lies between the covariance of the class and the mean one, nearer to that if the class has
-    few images (J. Friedman, "Regularized discriminant analysis", 1989).
+    C_c lies between the covariance of the class and the mean covariance, closer to the mean if the
+    class has few images (J. Friedman, "Regularized discriminant analysis", 1989).
     """
     F = halved(X)
     _, ascending = np.linalg.eigh(np.cov(F.T))
@@ -168,7 +169,7 @@ def load(folder: str, parameters: Arrays) -> Doubt:
         names, shapes = [LIMITS, *ARRAYS], [(3,), *shapes_of(min(d, VALUES), classes)]
         contents.check_shapes(headers, names, shapes)
         limits, *arrays = contents.arrays_of(content, names)
-        contents.check_finite(names, (limits, *arrays))
+        contents.require_finite(names, (limits, *arrays))
     except Unusable as reason:
         contents.refuse(place, reason, "delete it, or train the model again")
     return Doubt(*limits.tolist(), *arrays)

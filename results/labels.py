@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from images import own
+from images.blocks import scaled
 from network.sequential import outputs_of
 from results import doubt
 from results.doubt import Doubt
@@ -47,7 +48,7 @@ def known(trained: Trained) -> str:
 def label(trained: Trained, limits: Doubt, file: str) -> Label:
     """The network's answer for an image file. Raises UserError if no digit is found in it."""
     pixels, reason = own.read_digit(file)
-    X = np.divide(pixels, 255, dtype=trained.parameters[0].dtype)
+    X = scaled(pixels, trained.parameters[0].dtype)
     Y = outputs_of(trained.network, trained.parameters, X)[0]
     first, second = np.argsort(-Y, kind="stable")[:2]
     reason = reason or doubt.reason(limits, X, Y, trained.names())

@@ -97,7 +97,7 @@ def load_parameters(folder: str, network: Network) -> Arrays:
             raise contents.Unusable(f"it holds {', '.join(more)}, unknown to this network")
         contents.check_shapes(headers, names, shapes)
         parameters = contents.arrays_of(content, names)
-        contents.check_finite(names, parameters)
+        contents.require_finite(names, parameters)
     except contents.Unusable as reason:
         contents.refuse(place, reason, "train the model again")
     return parameters

@@ -61,7 +61,7 @@ def _in_one_line(main: Callable[[], int]) -> int:
         return 1
     except MemoryError as error:
         reason = f" ({error})" if str(error) else ""
-        complain(f"not enough memory{reason}; free some, or use a smaller network or batch")
+        complain(f"not enough memory{reason}; free memory, or use a smaller network or batch")
         return 1
     except KeyboardInterrupt:
         print("stopped by Ctrl-C", file=sys.stderr)
@@ -131,7 +131,7 @@ def _make_output_safe() -> None:
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with an argument, and defaults in the help where there are."""
+    """Prints one line about an invalid argument; its help shows the defaults."""
 
     class _Help(argparse.HelpFormatter):
         def _get_help_string(self, action: argparse.Action) -> str:

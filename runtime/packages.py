@@ -1,4 +1,4 @@
-"""Name in one line the package that this Python lacks; the scripts import this first.
+"""Name in one line a package that is missing in this Python; the scripts import this first.
 
 Ctrl-C while they import the others is one line too.
 """

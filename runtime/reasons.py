@@ -10,7 +10,7 @@ import sys
 from runtime.command_line import UserError
 
 MEMORY = (
-    "free some, let fewer tasks run at once (spark-submit --master local[1]), or raise "
+    "free memory, run fewer tasks at once (spark-submit --master local[1]), or raise "
     "spark.executor.memory, and spark.executor.pyspark.memory where it is set; train.py --resume "
     "continues after the last checkpoint"
 )
@@ -38,7 +38,7 @@ FAILURES = (
     (r'Cannot run program "(.+?)": .*Permission denied', "{python} is not executable: {right}"),
     (
         r"reading the port number from pyspark.daemon's stdout|Bad data in pyspark.daemon's",
-        "{python} cannot run PySpark {spark}; is it too old, or another program? {right}",
+        "{python} cannot run PySpark {spark}; it may be too old, or not a Python; {right}",
     ),
     (r"No space left on device|Disk quota exceeded", NO_SPACE),
     (
@@ -72,7 +72,7 @@ FAILURES = (
     (
         r"invalid null input: name|basedir must be absolute: \?",
         "the user id {uid} has no name on this machine: add it to /etc/passwd, or run as a user "
-        "who is in there (docker run -u NAME)",
+        "with a name (docker run -u NAME)",
     ),
     (
         r"Cannot assign requested address",

@@ -1,7 +1,8 @@
 """How the program gets its SparkContext: quiet logs, one BLAS thread a task, its own modules.
 
-`spark-submit` has already made its choices (master, memory, where the driver listens): they win.
-Without it, `python train.py` is a run on all cores of this machine that listens on loopback only.
+`spark-submit` has already made its choices (master, memory, where the driver listens): they are
+kept. Without it, `python train.py` is a run on all cores of this machine that listens on loopback
+only.
 """
 
 import atexit
@@ -33,13 +34,13 @@ from runtime.command_line import UserError, say, say_what_begins
 
 # The environment of the executors' Python, where the user leaves it open.
 FOR_WORKERS = {
-    # Each core runs one task; a BLAS that starts threads of its own would fight the others.
+    # Each core runs one task; a BLAS with threads of its own would slow the others down.
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
     "VECLIB_MAXIMUM_THREADS": "1",
-    # glibc's malloc gives large arrays back to the system at once, and has to ask for them anew in
-    # each step of a convolution, which was a quarter of its time.
+    # glibc's malloc returns large arrays to the system at once. To get them again took a quarter of
+    # the time of a convolution.
     "MALLOC_MMAP_THRESHOLD_": str(32 * 2**20),
     "MALLOC_TRIM_THRESHOLD_": str(64 * 2**20),
     # A cost that is not finite ends the run with one line; no worker has to print warnings too.
@@ -328,7 +329,7 @@ def _settings(name: str, sockets: str) -> SparkConf:
 
 
 def _keep_others_out(conf: SparkConf) -> None:
-    """Settings of a run on this machine: it listens on loopback, and answers its own secret only.
+    """Settings of a run on this machine: it listens on loopback, and requires a secret of its own.
 
     Raises UserError where a page would be open to the network.
     """
@@ -372,7 +373,7 @@ def _forget_modules_of(folder: str) -> None:
 
 
 def _keep_failed_tasks_out_of_log(context: SparkContext) -> None:
-    """Silence what logs the traceback of a failed task, which the job's own exception tells too."""
+    """Do not log the traceback of a failed task: the job's exception contains it."""
     assert context._jvm is not None, "Java runs"
     log4j = context._jvm.org.apache.logging.log4j
     with suppress(TypeError, Py4JError):  # a Spark that logs by other means only says more
@@ -382,7 +383,7 @@ def _keep_failed_tasks_out_of_log(context: SparkContext) -> None:
 
 
 def _not_told_twice(record: logging.LogRecord) -> bool:
-    """Keep out of the log what py4j raises too: that Ctrl-C found it waiting, or Java gone."""
+    """Keep out of the log what py4j raises too: Ctrl-C, or a Java that has ended."""
     return not (
         record.exc_info and isinstance(record.exc_info[1], (KeyboardInterrupt, Py4JNetworkError))
     )
@@ -400,7 +401,7 @@ def _told_plainly(folder: str = "") -> Iterator[None]:
     except (Py4JError, CapturedException, ConnectionError, EOFError) as error:
         if _is_of_ctrl_c(error):
             raise KeyboardInterrupt from None  # which takes spark-submit's Java too
-        if not java.answers():
+        if not java.is_running():
             raise UserError(JAVA_ENDED) from None
         # Where a SparkSession has been made, PySpark turns Java's exceptions into its own.
         if not isinstance(error, (Py4JJavaError, CapturedException)):

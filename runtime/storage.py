@@ -2,9 +2,9 @@
 
 A local path is read and written by Python alone. A URI, anything with a scheme such as `file://`,
 goes through Spark's own Hadoop file systems, with the credentials that Spark was given, and needs
-a running SparkContext. A file is written to a temporary name of its own beside its place and
-renamed, so that no reader sees half of one. In an object store it is written in one piece:
-there, a file appears whole when it is closed, and to rename is to copy and delete.
+a running SparkContext. A file is first written under a temporary name in the same folder, and then
+renamed, so that a reader never sees an incomplete file. In an object store it is written directly:
+there, a file appears only when it is complete, and renaming would copy it.
 """
 
 import os
@@ -162,7 +162,7 @@ def check_writable(*folders: str) -> None:
 
 
 def _try_local(folder: Path) -> None:
-    """Write a nameless file where the folder is or, being not there yet, will be made."""
+    """Write an unnamed file into the folder, or into the parent where it will be made."""
     for present in (folder, *folder.absolute().parents):
         try:
             os.stat(present)

@@ -46,7 +46,7 @@ TABLE = {
         ("np.rint(Y) == 1", "Y >= 0.5"),
         ("spawn_key=key", "spawn_key=key[:1]"),
         ("ratio(tp, tp + fp), ratio(tp, tp + fn)", "ratio(tp, tp + fn), ratio(tp, tp + fp)"),
-        ("for a, b in zip(total, more", "for a, b in zip(more, total"),
+        ("operator.iadd, total, more", "operator.iadd, more, total"),
     ],
     ("train.py", "train"): [
         ("nn_math.weight_gradient(H, dB2)", "nn_math.weight_gradient(H_hat, dB2)"),

@@ -16,7 +16,7 @@ from images import classes, idx_files
 from pictures import figures
 from results import model_files
 from runtime.command_line import UserError
-from training.run import described
+from training.run import settings_content
 from training.settings import complete
 
 CLOTHES = "T-shirt/top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot".split()
@@ -83,7 +83,7 @@ def test_shards_keep_the_names(clothes, tmp_path, spark):
 
 def test_without_names_nothing_is_said_of_them(spark, small_mnist):
     split = data_loader.load(spark, small_mnist, "train", [0, 1])
-    run = described(complete({"digits": [0, 1]}), split)
+    run = settings_content(complete({"digits": [0, 1]}), split)
     assert split.classes == () and "classes" not in run["data"]
 
 

@@ -29,7 +29,7 @@ from training.data import hold_out, joined_for_averaging, with_changes
 from training.optimizers import OPTIMIZERS
 from training.progress import after_epoch, is_finished
 from training.recipes import IN_PARTITION, STRATEGIES
-from training.run import described, initial_of
+from training.run import initial_of, settings_content
 from training.settings import Settings, complete, network_of
 from training.steps import rates_of_epoch
 from training.strategies import epoch_function
@@ -633,7 +633,7 @@ def mlp_model(split, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mlp")
     trained = train.fit(MLP, split, epochs=1)
     model_files.save_parameters(str(folder), trained.parameters)
-    run = described(complete({"network": MLP, "digits": TEN}), split)
+    run = settings_content(complete({"network": MLP, "digits": TEN}), split)
     model_files.save_json(str(folder), model_files.SETTINGS, run)
     return folder
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mutations
 import pytest
 from tracked import ROOT, tracked
 
@@ -57,3 +58,8 @@ def test_imports_run_downwards_at_the_door(name):
 def test_the_mathematics_needs_nothing_but_numpy(file):
     allowed = set(sys.stdlib_module_names) - {"argparse"} | {"numpy", "nn_math", "network"}
     assert imported(file) <= allowed
+
+
+def test_each_mutation_finds_its_place_in_the_code():
+    for mutation in mutations.MUTATIONS:
+        assert mutations.mutated(mutation)  # it exits unless the old text is there once

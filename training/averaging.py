@@ -21,7 +21,7 @@ from training.sums import Numbered, sum_in_order
 
 
 def averaging_epoch(blocks: RDD, parameters: Arrays, settings: Settings, epoch: int) -> Sums:
-    """One pass of mini-batches in each partition. The optimizer's state starts empty in each pass.
+    """One pass over each partition, in batches. The optimizer's state starts empty in each pass.
 
     A partition draws n images, starts at theta and ends at theta_p. It returns n * (theta -
     theta_p) instead of a gradient. The driver then computes theta - (sum of these) / (all images),

@@ -33,16 +33,16 @@ def bar(start: Progress, settings: Settings) -> Iterator[Show]:
 
         def show(epoch: Epoch) -> None:
             if shown.disable:
-                line = f"epoch {epoch.epoch}/{epochs}  {described(epoch)}  {epoch.seconds:.2f} s"
+                line = f"epoch {epoch.epoch}/{epochs}  {measures_of(epoch)}  {epoch.seconds:.2f} s"
                 say(line)
             else:
-                shown.set_postfix_str(described(epoch), refresh=False)
+                shown.set_postfix_str(measures_of(epoch), refresh=False)
                 shown.update()
 
         yield show
 
 
-def described(epoch: Epoch) -> str:
+def measures_of(epoch: Epoch) -> str:
     """Cost and accuracy on the mini-batch and on the validation images, if there are any."""
     text = f"cost {epoch.cost:.4f}  accuracy {epoch.accuracy:.4f}"
     if not math.isnan(epoch.validation_cost):

@@ -63,12 +63,13 @@ BY_NAME: dict[str, dict[str, Any]] = {
         "epochs": 12,
     },
 }
-# Learning rates by optimizer. The article's network, on its digits and on two others; one step per
-# epoch, by the error after the last layer; many steps per epoch, by the same.
+# Learning rates by optimizer. The article's network on 0 and 1, and on any other two classes:
 ARTICLE_RATES = {"sgd": 0.1, "momentum": 0.1, "adam": 0.01}
 TWO_CLASSES = {"sgd": 1.0, "momentum": 0.1, "adam": 0.01}
+# One step per epoch, by the network's error:
 SQUARED_ERROR = {"sgd": 6.0, "momentum": 5.0, "adam": 0.01}
 CROSS_ENTROPY = {"sgd": 0.5, "momentum": 0.1, "adam": 0.01}
+# Many steps per epoch, by the network's error:
 AVERAGED_SQUARED_ERROR = {"sgd": 6.0, "momentum": 1.0, "adam": 0.01}
 AVERAGED_CROSS_ENTROPY = {"sgd": 0.2, "momentum": 0.03, "adam": 0.002}
 

@@ -10,13 +10,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
 from pyspark import SparkContext
 
 import data_loader
 from data_loader import Split
 from images import sources
-from images.blocks import Block
+from images.blocks import Block, scaled
 from network.layers import Arrays
 from network.sequential import initial_parameters
 from pictures import figures
@@ -81,7 +80,7 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
             f"{split.name}: {split.size:,} images of {len(split.digits)} {classes} in "
             f"{partitions}; network {settings.network}"
         )
-        told = described(settings, split)
+        told = settings_content(settings, split)
         initial = initial_of(settings)
         start = checkpoints.start(settings.model_dir, told, initial, settings.resume)
         saver = Saver(claimed, told, settings.checkpoint_every)
@@ -102,7 +101,7 @@ def save(run: Run, trained: Trained) -> bool:
         run.saver.run_ended(trained, limits)
     say(f"saved {settings.model_dir}; drawing figures")
     title = figures.title_of(run.split.name, trained.names(), settings.strategy, settings.network)
-    x = np.divide(run.sample[0][:1], 255, dtype=settings.dtype)
+    x = scaled(run.sample[0][:1], settings.dtype)
     figures.draw_training(settings.plots_dir, trained, initial_of(settings), x, title)
     say(f"saved {settings.plots_dir}")
     verdict.tell_if_stuck(trained.history, settings)
@@ -117,7 +116,7 @@ def initial_of(settings: Settings) -> Arrays:
     return initial_parameters(network_of(settings), settings.seed, settings.dtype)
 
 
-def described(settings: Settings, split: Split) -> dict[str, Any]:
+def settings_content(settings: Settings, split: Split) -> dict[str, Any]:
     """The content of settings.json: everything on which the result depends."""
     data: dict[str, Any] = {"name": split.name, "place": split.place, "sha256": split.sha256}
     if split.classes:

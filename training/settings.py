@@ -111,7 +111,7 @@ class Settings:
     partitions: int | None = option(
         DATA,
         "number of partitions of the training set; changing it changes the result slightly "
-        "(default: depends on the number of images; averaging joins them if there are more)",
+        "(default: depends on the number of images; averaging uses at most this default)",
         check=whole_number(1),
     )
     network: str = option(
@@ -139,7 +139,8 @@ class Settings:
     )
     seed: int = option(
         NETWORK,
-        "seed of all random numbers; the same seed gives the same parameters, bit for bit",
+        "seed of all random numbers; with the same data, partitions and versions it gives the same "
+        "parameters, bit for bit",
         default=1,
         check=whole_number(0),
     )
@@ -169,7 +170,8 @@ class Settings:
     )
     optimizer: str = option(
         TRAINING,
-        "sgd: plain gradient steps, as in the article; momentum: steps that accumulate speed; "
+        "sgd: plain gradient steps, as in the article; momentum: steps along a running sum of "
+        "gradients; "
         "adam: a step size for each parameter",
         check=one_of(*OPTIMIZERS),
     )
@@ -191,7 +193,7 @@ class Settings:
     )
     zoom: float = option(
         TRAINING,
-        "scale each image by up to this share of its size, at random in each epoch",
+        "scale each image by up to this share of its size (0.1: 10%), at random in each epoch",
         check=number_within(0, 0.5, low_allowed=True),
     )
     bold_driver: bool = option(

@@ -1,4 +1,4 @@
-"""Warnings: before the first epoch if a run can hardly learn, after the last if it did not.
+"""Warnings: before training if the settings will hardly learn, after it if nothing was learned.
 
 Each warning names an option to try instead.
 """
@@ -47,8 +47,8 @@ def doubts(settings: Settings) -> list[str]:
     usual = default_rate(settings)
     if settings.learning_rate > TOO_HIGH * usual:
         found.append(
-            f"--learning-rate {settings.learning_rate:g} is more than {TOO_HIGH} times the rate "
-            f"that learns with these settings; the default is {usual:g}"
+            f"--learning-rate {settings.learning_rate:g} is more than {TOO_HIGH} times the "
+            f"default for these settings, {usual:g}; training will probably not converge"
         )
     if strategy == "averaging" and settings.batch_size > LARGEST_BATCH:
         found.append(

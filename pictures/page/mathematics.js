@@ -69,7 +69,7 @@ function softmax(_layer, z) {
   return powers.map((p) => p / powers.reduce((a, b) => a + b));
 }
 
-// A kind of layer: its map forward, and the derivative by its input from that by its output.
+// A kind of layer: its forward map, and the derivative by its input from that by its output.
 export const KINDS = {
   dense: LINEAR,
   conv: LINEAR,
@@ -91,7 +91,7 @@ export const KINDS = {
   softmax: { forward: softmax, backward: (_layer, D) => D },
 };
 
-// V of an image: all maps forward.
+// V of an image: all forward maps.
 export function forward(layers, theta, x) {
   const V = [x];
   layers.forEach((layer, l) => {

@@ -22,8 +22,8 @@ from pyspark import RDD, SparkContext
 
 from images import classes, commands, sources
 from images.blocks import Block, as_rows, select_digits, split_into_blocks
-from images.found import Spread
-from images.sources import find_data, read_part
+from images.found import Spread, Whole
+from images.sources import find_data
 from runtime import storage
 from runtime.command_line import (
     DATA_HELP,
@@ -87,7 +87,8 @@ def load(
     if isinstance(found, Spread):
         blocks, sha256 = found.blocks(spark, digits, partitions, found.transposed)
     else:
-        images, labels, sha256 = read_part(place, part, digits)
+        assert isinstance(found, Whole)
+        images, labels, sha256 = found.read(digits)
         chosen = select_digits(images, labels, digits, found.transposed)
         blocks = distribute(spark, *chosen, partitions)
     name = sources.name_of(place, sha256)

@@ -19,6 +19,7 @@ import measure
 import data_loader
 from cluster.processes import submit_command
 from cluster.standalone import standalone_cluster
+from images import sources
 from runtime.command_line import counted
 from runtime.spark import spark_context
 
@@ -27,7 +28,7 @@ EXECUTORS, PARTITIONS, FEW, MANY = (1, 2, 4), (8, 32, 64, 128, 512), 16, 120_000
 
 def timed_epochs(place: str, sizes: list[tuple[int, int]], rounds: int) -> list[float]:
     """The median seconds of an epoch of each size, on the cluster that this was submitted to."""
-    mnist = data_loader.read_part(place, "train")[:2]
+    mnist = sources.find(place, "train").read(range(10))[:2]
     found = []
     with spark_context("executors") as spark:
         for images, partitions in sizes:

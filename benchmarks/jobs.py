@@ -25,6 +25,7 @@ import numpy as np
 
 import data_loader
 from cluster.processes import submit_command
+from images import sources
 from images.blocks import as_rows, select_digits
 
 
@@ -51,7 +52,7 @@ def write_data(place: str, folder: Path) -> None:
     """The data as the others read it: text of the digits 0 and 1, and all digits as an .npz."""
     arrays = {}
     for part in ("train", "test"):
-        images, labels, _ = data_loader.read_part(place, part)
+        images, labels, _ = sources.find(place, part).read(range(10))
         arrays |= {f"x_{part}": images, f"y_{part}": labels}
         two = select_digits(images, labels, (0, 1))
         article.write_text(str(folder), part, *as_rows(*two, 2, "float32"))

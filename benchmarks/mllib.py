@@ -24,6 +24,7 @@ from pyspark.sql import DataFrame, SparkSession
 import data_loader
 import nn_math
 import train
+from images import sources
 from images.blocks import as_rows
 from network.sequential import outputs_of
 from results.checkpoints import Progress
@@ -91,7 +92,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, nargs="+", default=tried, help=about)
     options = parser.parse_args()
     place = data_loader.find_data(options.data)
-    X, y_true = as_rows(*data_loader.read_part(place, "test")[:2], 10, "float32")
+    X, y_true = as_rows(*sources.find(place, "test").read(range(10))[:2], 10, "float32")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in (*OURS, MLLIB)}
     with measure.spark("mllib") as spark:
         sizes = IN_PARTITION["averaging"]

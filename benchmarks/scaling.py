@@ -12,6 +12,7 @@ import contenders
 import measure
 
 import data_loader
+from images import sources
 from images.blocks import as_rows
 from network.sequential import read
 from training.recipes import IN_PARTITION, NETWORKS
@@ -23,7 +24,7 @@ def main() -> None:
     parser = measure.arguments(__doc__, rounds=5)
     parser.add_argument("--most", type=int, default=SIZES[-1], help="leave out larger sizes")
     options = parser.parse_args()
-    mnist = data_loader.read_part(data_loader.find_data(options.data), "train")[:2]
+    mnist = sources.find(data_loader.find_data(options.data), "train").read(range(10))[:2]
     multiply, of_sgemm = contenders.sgemm()
     rows = []
 

@@ -85,8 +85,14 @@ def read(
     """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError."""
     chosen, size = set(digits), counts[0, list(digits)].sum()
 
-    def parse(own: Iterable[tuple[int, tuple[bytes, int]]]) -> Iterator[Rows]:
-        return decode((f"{places[0]}: image {number}", *row) for number, row in own)
+    def parse(own: Iterable[tuple[int, tuple[bytes | None, int]]]) -> Iterator[Rows]:
+        return decode(named(own))
+
+    def named(own: Iterable[tuple[int, tuple[bytes | None, int]]]) -> Iterator[tuple]:
+        for number, (content, label) in own:
+            if content is None:
+                raise UserError(f"{places[0]}: image {number} has no bytes, only a path perhaps")
+            yield f"{places[0]}: image {number}", content, label
 
     with _failure_told(places[0]):
         # One table a file: Spark would order the files of one table by their sizes.

@@ -89,20 +89,6 @@ def find(place: str, part: str) -> Found:
     return next(iter(below.values()))
 
 
-def read_part(
-    place: str, part: str, digits: Sequence[int] = range(10)
-) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Images (n, 784), labels (n,) and the SHA-256 of the files, read by the driver.
-
-    Of offline digits only `digits` are drawn. Raises UserError if a file is missing or broken, or
-    if executors have to read it.
-    """
-    found = find(place, part)
-    if not isinstance(found, Whole):
-        raise UserError(f"{place}: {found.layout} are read by executors")
-    return found.read(digits)
-
-
 def name_of(place: str, sha256: dict[str, str]) -> str:
     """What a data set is called: MNIST only if its hashes say so."""
     if place == OFFLINE:

@@ -65,6 +65,8 @@ class Saver:
         """Save all files of the model folder. Raises UserError if one cannot be written."""
         if self.progress is not None:  # otherwise the checkpoint on disk is up to date
             save(self.claim.own_folder(), self.progress, self.run)
+            # The scores that are in the folder are of the network before.
+            storage.delete(storage.join(self.claim.own_folder(), model_files.METRICS))
         model_files.save_history(self.claim.own_folder(), trained.history)
         model_files.save_parameters(self.claim.own_folder(), trained.parameters)
         doubt.save(self.claim.own_folder(), limits, trained.parameters)

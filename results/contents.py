@@ -21,6 +21,7 @@ from runtime.command_line import UserError, printable
 
 MOST_LABELS = 256  # a label is a byte
 MOST_MEMBERS = 1000  # arrays in a file
+MISSING = object()  # a field that is not there
 
 
 class Header(NamedTuple):
@@ -45,11 +46,11 @@ def parse_run(text: bytes) -> dict[str, Any]:
             raise Unusable(f"not the settings of a run ({path} is not {what})")
     for path, (is_right, what) in OPTIONAL.items():
         value = _field(run, path)
-        if value is not None and not is_right(value):
+        if value is not MISSING and not is_right(value):
             raise Unusable(f"not the settings of a run ({path} is not {what})")
     for path, verb in (("data.classes", "name"), ("data.counts", "count")):
         values = _field(run, path)
-        if values and len(values) != len(run["settings"]["digits"]):
+        if values not in (MISSING, []) and len(values) != len(run["settings"]["digits"]):
             raise Unusable(f"not the settings of a run ({path} does not {verb} each class)")
     try:
         read(run["settings"]["network"], len(run["settings"]["digits"]))
@@ -115,9 +116,9 @@ def refuse(place: str, reason: Unusable, remedy: str) -> NoReturn:
 def _field(run: Any, path: str) -> Any:
     value = run
     for name in path.split("."):
-        if not isinstance(value, dict):
-            return None
-        value = value.get(name)
+        if not isinstance(value, dict) or name not in value:
+            return MISSING
+        value = value[name]
     return value
 
 

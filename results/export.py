@@ -7,26 +7,11 @@ The names of operators and attributes are those of https://onnx.ai/onnx/operator
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from network.layers import (
-    SIDE,
-    Arrays,
-    Conv,
-    Dense,
-    Dropout,
-    Flatten,
-    Layer,
-    MaxPool,
-    Picture,
-    Relu,
-    Sigmoid,
-    Softmax,
-    Tanh,
-)
+from network.layers import SIDE, Arrays, Layer, MaxPool, Softmax
 from network.sequential import INPUT, Network, by_layer, parameter_names, text_of
 from results.loading import load_model
 from results.model_files import Trained
@@ -46,36 +31,21 @@ TRANSPOSED = (
 )
 
 
-class Operator(NamedTuple):
-    """An ONNX operator. constants: its inputs after the first, if they are no W and B."""
-
-    kind: str
-    attributes: Mapping[str, Any] = {}
-    constants: Mapping[str, np.ndarray] = {}
-
-
-def _of_max_pool(layer: MaxPool) -> Operator:
-    sides = [layer.side, layer.side]
-    return Operator("MaxPool", {"kernel_shape": sides, "strides": sides})
-
-
-# The operator of each layer; None: in prediction the layer changes nothing. Opset 9 has W and B in
-# the order and shapes of this program, except that B is (units,).
-OPERATORS: dict[type[Layer], Callable[[Any], Operator | None]] = {
-    Dense: lambda layer: Operator("Gemm"),
-    Conv: lambda layer: Operator("Conv"),
-    MaxPool: _of_max_pool,
-    # A size of 0 keeps the n of the input.
-    Picture: lambda layer: Operator(
-        "Reshape", {}, {"shape": np.array([0, 1, SIDE, SIDE], np.int64)}
-    ),
-    Flatten: lambda layer: Operator("Flatten"),
-    Dropout: lambda layer: None,
-    Sigmoid: lambda layer: Operator("Sigmoid"),
-    Tanh: lambda layer: Operator("Tanh"),
-    Relu: lambda layer: Operator("Relu"),
-    Softmax: lambda layer: Operator("Softmax", {"axis": 1}),
+# The operator of each layer, by its word; None: in prediction the layer changes nothing. Opset 9
+# has W and B in the order and shapes of this program, except that B is (units,).
+OPERATORS = {
+    "dense": "Gemm",
+    "conv": "Conv",
+    "maxpool": "MaxPool",
+    "picture": "Reshape",
+    "flatten": "Flatten",
+    "dropout": None,
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "relu": "Relu",
+    "softmax": "Softmax",
 }
+PICTURES = np.array([0, 1, SIDE, SIDE], np.int64)  # a size of 0 keeps the n of the input
 
 
 def as_onnx(trained: Trained, transposed: bool = False) -> bytes:
@@ -130,20 +100,30 @@ def _nodes_of(network: Network, parameters: Arrays) -> tuple[list, dict[str, np.
     nodes, value = [], INPUT_NAME
     constants: dict[str, np.ndarray] = {}
     for place, layer in enumerate(network):
-        if type(layer) not in OPERATORS:
+        if layer.word not in OPERATORS:
             raise UserError(f"--export: results/export.py has no operator for `{layer.word}`")
-        operator = OPERATORS[type(layer)](layer)
+        operator = OPERATORS[layer.word]
         if operator is None:
             continue
-        arrays = {f"{name}_{place}": array for name, array in operator.constants.items()}
+        arrays = {}  # the operator's inputs after the first
         if layer.learns:
             W, B = by_place[place]
             arrays = {next(names): W, next(names): B[0]}
+        if operator == "Reshape":
+            arrays = {f"shape_{place}": PICTURES}
         constants |= arrays
         inputs, value = [value, *arrays], f"{layer.word}_{place}"
-        nodes.append(helper.make_node(operator.kind, inputs, [value], value, **operator.attributes))
+        attributes = _attributes_of(layer)
+        nodes.append(helper.make_node(operator, inputs, [value], value, **attributes))
     nodes[-1].output[0] = OUTPUT_NAME
     return nodes, constants
+
+
+def _attributes_of(layer: Layer) -> dict[str, Any]:
+    if isinstance(layer, MaxPool):
+        sides = [layer.side, layer.side]
+        return {"kernel_shape": sides, "strides": sides}
+    return {"axis": 1} if isinstance(layer, Softmax) else {}
 
 
 def save(model_dir: str, file: str) -> None:

@@ -117,8 +117,11 @@ def keep_previous(folder: str) -> None:
         return
     kept = storage.join(folder, PREVIOUS)
     for name in (PARAMETERS, HISTORY, SETTINGS, METRICS, DOUBT):
-        if storage.exists(storage.join(folder, name)):
-            storage.write(storage.join(kept, name), storage.read(storage.join(folder, name)))
+        place, copy = storage.join(folder, name), storage.join(kept, name)
+        if storage.exists(place):
+            storage.write(copy, storage.read(place))
+        else:
+            storage.delete(copy)  # it is of the network before
     say(f"note: {folder} holds a trained network; it is kept in {kept}")
 
 

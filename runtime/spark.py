@@ -86,7 +86,8 @@ def spark_context(name: str) -> Iterator[SparkContext]:
         finally:
             with java.ctrl_c_waits():
                 _end()
-                _forget_modules_of(folder)
+                # Take the modules of this run out of the path of this Python.
+                sys.path[:] = [place for place in sys.path if not place.startswith(f"{folder}/")]
 
 
 def context_of(spark: Any) -> SparkContext:
@@ -362,14 +363,6 @@ def _send_modules(context: SparkContext, folder: str) -> None:
     place = os.path.join(folder, MODULES)
     modules.pack(place)
     context.addPyFile(place)
-
-
-def _forget_modules_of(folder: str) -> None:
-    """Take the zip of a run that has ended out of the path of this Python."""
-    sys.path[:] = [place for place in sys.path if not place.startswith(f"{folder}/")]
-    for place in list(sys.path_importer_cache):
-        if place.startswith(f"{folder}/"):
-            del sys.path_importer_cache[place]
 
 
 def _keep_failed_tasks_out_of_log(context: SparkContext) -> None:

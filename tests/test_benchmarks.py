@@ -13,14 +13,14 @@ import article
 import contenders
 import tables
 
-import data_loader
+from images import sources
 from images.blocks import as_rows
 from network.sequential import read
 
 
 @pytest.fixture(scope="module")
 def images_and_labels(small_mnist):
-    images, labels, _ = data_loader.read_part(small_mnist, "train")
+    images, labels, _ = sources.find(small_mnist, "train").read(range(10))
     return as_rows(images[:40], labels[:40], 10, "float64")
 
 

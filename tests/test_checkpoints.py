@@ -420,6 +420,20 @@ def test_a_run_that_another_has_taken_over_writes_nothing_more(tmp_path):
                 assert after == before
 
 
+def test_new_parameters_do_not_lie_beside_the_scores_of_the_network_before(tmp_path):
+    folder, told = str(tmp_path), {"settings": TOLD, "data": {}, "versions": {}}
+    progress = checkpoints.Progress(initial_parameters(read(TOLD["network"], 2), 1), {}, [])
+    trained = model_files.Trained(read(TOLD["network"], 2), progress.parameters, [0, 1], [])
+    (tmp_path / "metrics.json").write_text("{}")
+    with claim.held(folder, False) as own:
+        saver = checkpoints.Saver(own, told, 1)
+        saver.run_ended(trained, doubt.fixed(2))
+        assert (tmp_path / "metrics.json").exists(), "the network is the same without an epoch"
+        saver.epoch_ended(progress)
+        saver.run_ended(trained, doubt.fixed(2))
+        assert not (tmp_path / "metrics.json").exists()
+
+
 TOLD = {"epochs": 2, "digits": [0, 1], "network": "dense 2, sigmoid, dense 2, sigmoid"}
 
 

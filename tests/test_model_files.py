@@ -350,3 +350,6 @@ def test_a_new_run_keeps_the_network_that_it_replaces(tmp_path, capsys):
         assert f"it is kept in {folder}/previous" in capsys.readouterr().out
         for name in ("parameters.npz", "settings.json", "doubt.npz"):
             assert (tmp_path / "model/previous" / name).read_bytes() == content
+    (tmp_path / "model/doubt.npz").unlink()
+    model_files.keep_previous(folder)
+    assert not (tmp_path / "model/previous/doubt.npz").exists(), "it is of another network"

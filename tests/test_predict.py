@@ -16,6 +16,7 @@ from PIL import Image
 import data_loader
 import predict
 import train
+from images import sources
 from network.sequential import initial_parameters, read
 from pictures import figures
 from results import doubt, labels
@@ -48,7 +49,7 @@ def scored(spark, medium_mnist, model, tmp_path_factory) -> Path:
 
 def outputs_in_numpy(model, medium_mnist) -> tuple[np.ndarray, np.ndarray]:
     """Y (1000, 10) and the labels (1000,), with the formulas written out."""
-    images, labels, _ = data_loader.read_part(medium_mnist, "test")
+    images, labels, _ = sources.find(medium_mnist, "test").read(range(10))
     p = np.load(Path(model) / "parameters.npz")
     H = 1 / (1 + np.exp(-(images / 255.0 @ p["W1"] + p["B1"])))
     return 1 / (1 + np.exp(-(H @ p["W2"] + p["B2"]))), labels
@@ -211,7 +212,7 @@ def wide_terminal(monkeypatch):
 
 
 def draw_test_images(medium_mnist, folder: Path, count: int) -> list[str]:
-    images, _, _ = data_loader.read_part(medium_mnist, "test")
+    images, _, _ = sources.find(medium_mnist, "test").read(range(10))
     files = []
     for number, image in enumerate(images[:count]):
         light = image if number % 2 else 255 - image

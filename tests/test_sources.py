@@ -132,7 +132,7 @@ IDX_LAYOUTS = {
 def test_idx_files_are_found_in_every_naming(parts, tmp_path, name):
     idx_as(parts, tmp_path, name, gzip.compress if name.lower().endswith("gz") else bytes)
     for part, pair in parts.items():
-        images, labels, hashes = sources.read_part(str(tmp_path), part)
+        images, labels, hashes = sources.find(str(tmp_path), part).read(range(10))
         assert_same((images, labels), pair)
         assert list(hashes) == list(sources.IDX_NAMES[part])
 
@@ -140,14 +140,14 @@ def test_idx_files_are_found_in_every_naming(parts, tmp_path, name):
 def test_kaggles_mnist_with_folders_and_files_side_by_side_is_read(parts, tmp_path):
     idx_as(parts, tmp_path, IDX_LAYOUTS["Kaggle's folders"])
     idx_as(parts, tmp_path, IDX_LAYOUTS["Kaggle's dots"])
-    assert_same(sources.read_part(str(tmp_path), "train")[:2], parts["train"])
+    assert_same(sources.find(str(tmp_path), "train").read(range(10))[:2], parts["train"])
 
 
 def test_a_copy_is_read_only_where_there_is_nothing_else(parts, tmp_path):
     idx_as(parts, tmp_path, "{set}-{kind}-idx{dim}-ubyte.gz", gzip.compress)
     for kind in ("images-idx3", "labels-idx1"):
         (tmp_path / f"train-{kind}-ubyte (1).gz").write_text("half a download")
-    assert_same(sources.read_part(str(tmp_path), "train")[:2], parts["train"])
+    assert_same(sources.find(str(tmp_path), "train").read(range(10))[:2], parts["train"])
 
 
 @pytest.mark.parametrize("naming", [*IDX_LAYOUTS.values(), "npz", "csv", "folders"])
@@ -211,7 +211,7 @@ def test_several_sets_in_a_folder_are_named_and_one_can_be_chosen(parts, tmp_pat
         sources.find(str(tmp_path), "train")
     for name, expected in (("first", parts), ("second", other)):
         place = sources.find_data(f"{tmp_path}/{name}")
-        assert_same(sources.read_part(place, "test")[:2], expected["test"])
+        assert_same(sources.find(place, "test").read(range(10))[:2], expected["test"])
 
 
 def test_several_sets_in_folders_below_are_named(parts, tmp_path):
@@ -455,6 +455,14 @@ def test_a_parquet_file_of_other_columns_is_told_by_them(spark, tmp_path):
     assert "a damaged Parquet file" in refusal(spark, tmp_path)
     (tmp_path / "train.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert "but is a Git LFS pointer; run `git lfs pull`" in refusal(spark, tmp_path)
+    rows = [((None, f"{label}.png"), label) for label in (0, 1)]
+    frame = SparkSession.builder.getOrCreate().createDataFrame(
+        rows, "image struct<bytes: binary, path: string>, label int"
+    )
+    frame.coalesce(1).write.mode("overwrite").parquet(made.as_uri())
+    (file,) = made.glob("*.parquet")
+    shutil.copy(file, tmp_path / "train.parquet")
+    assert "image 0 has no bytes, only a path perhaps" in refusal(spark, tmp_path)
 
 
 @pytest.mark.parametrize("name", [*NAMES[:2], "classes.txt", "train.csv", "mnist.npz"])

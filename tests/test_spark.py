@@ -393,14 +393,6 @@ def test_a_full_disk_for_temporary_files_is_named(error):
             raise error
 
 
-def test_a_zip_of_a_run_that_has_ended_is_forgotten(monkeypatch):
-    monkeypatch.setattr(sys, "path", ["/here", "/tmp/train-x/userFiles/modules.zip"])
-    monkeypatch.setitem(sys.path_importer_cache, "/tmp/train-x/userFiles/modules.zip", None)
-    runtime_spark._forget_modules_of("/tmp/train-x")
-    assert sys.path == ["/here"]
-    assert "/tmp/train-x/userFiles/modules.zip" not in sys.path_importer_cache
-
-
 class WithoutExecutors:
     """What `_reminding_of_executors` asks of a SparkContext."""
 

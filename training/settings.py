@@ -25,23 +25,28 @@ from training import recipes
 from training.optimizers import OPTIMIZERS
 from training.recipes import NETWORKS, STRATEGIES
 
-DATA, NETWORK, TRAINING, RUN = "the data", "the network", "the training", "the run and its results"
-ABOUT = {
-    TRAINING: "The defaults depend on the network, the digits and the strategy; settings.json in "
-    "the model folder lists those of a run."
+# The groups of --help, by their first setting: a title, and a text.
+GROUPS = {
+    "data": ("the data",),
+    "network": ("the network",),
+    "epochs": (
+        "the training",
+        "The defaults depend on the network, the digits and the strategy; settings.json in the "
+        "model folder lists those of a run.",
+    ),
+    "checkpoint_every": ("the run and its results",),
 }
 SEARCH = " (default: mnist, or offline if the download fails)"
 
 
 def option(
-    group: str,
     about: str,
     default: Any = None,
     check: Callable[[str], Any] = str,
     saved: bool = True,
     **words: Any,
 ) -> Any:
-    """A setting: its group, its help, its default, and `check`, which reads its value from a text.
+    """A setting: its help, its default, and `check`, which reads its value from a text.
 
     default: None if the recipe or the data decides. saved: False if the setting stays out of
     settings.json. words: more arguments for argparse.
@@ -49,8 +54,8 @@ def option(
     words["help"] = about
     if default is False:
         words["action"] = "store_true"
-    about_it = {"group": group, "default": default, "check": check, "saved": saved}
-    return dataclasses.field(metadata=about_it | {"argparse": words})
+    about_it = {"default": default, "check": check, "saved": saved, "argparse": words}
+    return dataclasses.field(metadata=about_it)
 
 
 def one_of(*allowed: str) -> Callable[[str], str]:
@@ -90,9 +95,8 @@ def labels_of(labels: Iterable[int]) -> list[int]:
 class Settings:
     """All settings of a run, checked and complete; `complete` makes them."""
 
-    data: str | None = option(DATA, DATA_HELP + SEARCH, check=nonempty, metavar="PLACE")
+    data: str | None = option(DATA_HELP + SEARCH, check=nonempty, metavar="PLACE")
     digits: list[int] = option(
-        DATA,
         "the digits to tell apart: two or more of 0 to 9, or `all`",
         default=recipes.ARTICLE_DIGITS,
         check=digits_of,
@@ -100,139 +104,119 @@ class Settings:
         metavar="DIGIT",
     )
     classes: list[str] | None = option(
-        DATA,
         "the classes to tell apart in any data set, instead of --digits: their labels, or their "
         "names in the data set, or `all`",
         saved=False,
         nargs="+",
         metavar="CLASS",
     )
-    transpose: bool = option(DATA, TRANSPOSE_HELP, default=False)
+    transpose: bool = option(TRANSPOSE_HELP, default=False)
     partitions: int | None = option(
-        DATA,
         "number of partitions of the training set; changing it changes the result slightly "
         "(default: depends on the number of images; averaging uses at most this default)",
         check=whole_number(1),
     )
     network: str = option(
-        NETWORK,
         f"a name ({', '.join(NETWORKS)}), which also sets the defaults of the training; or layers, "
         f"separated by commas: {forms()}; the last dense needs no UNITS",
         default="article",
     )
     hidden: int | None = option(
-        NETWORK,
         "number of hidden units of the article's network (default: 64)",
         check=whole_number(1, 65536),
     )
     explain: bool = option(
-        NETWORK,
         "print the network's maps, parameters and sizes, then exit",
         default=False,
         saved=False,
     )
     dtype: str = option(
-        NETWORK,
         "float32 or float64: precision of all numbers",
         default="float32",
         check=one_of("float32", "float64"),
     )
     seed: int = option(
-        NETWORK,
         "seed of all random numbers; with the same data, partitions and versions it gives the same "
         "parameters, bit for bit",
         default=1,
         check=whole_number(0),
     )
-    epochs: int = option(TRAINING, "number of epochs (the article: 50)", check=whole_number(1))
+    epochs: int = option("number of epochs (the article: 50)", check=whole_number(1))
     fraction: float = option(
-        TRAINING,
         "share of the training images in each epoch's mini-batch (the article: 0.7)",
         check=number_within(0, 1),
     )
     strategy: str = option(
-        TRAINING,
         "how an epoch is computed. maps: the article's chain, image by image; partitions: the same "
         "step, computed from whole blocks of images; averaging: each partition takes many small "
         "steps on its images, and the driver averages the resulting parameters",
         check=one_of(*STRATEGIES),
     )
     batch_size: int = option(
-        TRAINING, "number of images per step, for --strategy averaging", check=whole_number(1)
+        "number of images per step, for --strategy averaging", check=whole_number(1)
     )
     learning_rate: float = option(
-        TRAINING, "alpha, the size of a step (the article: 0.1)", check=number_within(0, math.inf)
+        "alpha, the size of a step (the article: 0.1)", check=number_within(0, math.inf)
     )
     schedule: str = option(
-        TRAINING,
         "constant: the learning rate stays the same; linear: it falls to 0 by the last epoch",
         check=one_of("constant", "linear"),
     )
     optimizer: str = option(
-        TRAINING,
         "sgd: plain gradient steps, as in the article; momentum: steps along a running sum of "
         "gradients; "
         "adam: a step size for each parameter",
         check=one_of(*OPTIMIZERS),
     )
     weight_decay: float = option(
-        TRAINING,
         "strength of the L2 penalty on the weights W1, W2, ...",
         default=0.0,
         check=number_within(0, math.inf, low_allowed=True),
     )
     shift: int = option(
-        TRAINING,
         "shift each image by up to this many pixels, at random in each epoch",
         check=whole_number(0, 14),
     )
     rotation: float = option(
-        TRAINING,
         "rotate each image by up to this many degrees, at random in each epoch",
         check=number_within(0, 90, low_allowed=True),
     )
     zoom: float = option(
-        TRAINING,
         "scale each image by up to this share of its size (0.1: 10%), at random in each epoch",
         check=number_within(0, 0.5, low_allowed=True),
     )
     bold_driver: bool = option(
-        TRAINING,
         "raise the learning rate by 5% after an epoch whose cost fell, halve it after a rise",
         default=False,
     )
     validation: float = option(
-        TRAINING,
         "share of the training images that is held out to evaluate each epoch (default: 0)",
         check=number_within(0, 0.9, low_allowed=True),
     )
     patience: int | None = option(
-        TRAINING,
         "stop this many epochs after the lowest validation cost, and keep the parameters of that "
         "epoch (sets --validation 0.1)",
         check=whole_number(1),
     )
     checkpoint_every: int = option(
-        RUN, "number of epochs from one checkpoint to the next", default=1, check=whole_number(1)
+        "number of epochs from one checkpoint to the next", default=1, check=whole_number(1)
     )
     score: bool = option(
-        RUN, "after training, score the test set, like predict.py", default=False, saved=False
+        "after training, score the test set, like predict.py", default=False, saved=False
     )
     resume: bool = option(
-        RUN,
         "continue from the checkpoint in --model-dir; without one, start with epoch 1",
         default=False,
         saved=False,
     )
     model_dir: str = option(
-        RUN,
         "folder or URI for the parameters, the history and the checkpoint",
         default="model",
         check=nonempty,
         metavar="PLACE",
     )
     plots_dir: str = option(
-        RUN, "folder or URI for the figures", default="plots", check=nonempty, metavar="PLACE"
+        "folder or URI for the figures", default="plots", check=nonempty, metavar="PLACE"
     )
 
 
@@ -243,13 +227,12 @@ def arguments() -> argparse.ArgumentParser:
     """The command line of train.py: a flag for each setting."""
     about = "Train a network on Spark RDDs. Without arguments: the article's network and settings."
     parser = Parser(prog="train.py", description=about)
-    groups: dict[str, Any] = {}
+    group: Any = parser
     for name, field in FIELDS.items():
-        group, default = field.metadata["group"], field.metadata["default"]
-        if group not in groups:
-            groups[group] = parser.add_argument_group(group, ABOUT.get(group))
-        flag = flag_of(name)
-        groups[group].add_argument(flag, default=default, **field.metadata["argparse"])
+        if name in GROUPS:
+            group = parser.add_argument_group(*GROUPS[name])
+        default = field.metadata["default"]
+        group.add_argument(flag_of(name), default=default, **field.metadata["argparse"])
     return parser
 
 

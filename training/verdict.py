@@ -48,7 +48,7 @@ def doubts(settings: Settings) -> list[str]:
     if settings.learning_rate > TOO_HIGH * usual:
         found.append(
             f"--learning-rate {settings.learning_rate:g} is more than {TOO_HIGH} times the "
-            f"default for these settings, {usual:g}; training will probably not converge"
+            f"usual rate, so training will probably not converge; the default is {usual:g}"
         )
     if strategy == "averaging" and settings.batch_size > LARGEST_BATCH:
         found.append(

@@ -182,7 +182,7 @@ def draw_inputs(folder: str, seen: Sequence[tuple[str, np.ndarray, str]]) -> Non
     which = f" of the first {len(shown)} of {len(seen)} images" if len(shown) < len(seen) else ""
     captions = [f"{_name_of(file)}\n{answer}" for file, _, answer in shown]
     heading = f"What the network saw{which}, and its answer"
-    _save(folder, "inputs.png", page([pixels for _, pixels, _ in shown], captions, heading))
+    _save(folder, "inputs.png", sheet([pixels for _, pixels, _ in shown], captions, heading))
 
 
 def confusion_matrix(confusion: np.ndarray, names: Sequence[str], title: str) -> Figure:
@@ -221,10 +221,10 @@ def answers(shown: Sequence, names: Sequence[str], title: str) -> Figure:
         said = f"says {names[predicted]} ({answer.Y[predicted]:.2f})"
         captions.append(f"{said}\ntruth {names[answer.truth]}")
         colours.append("black" if predicted == answer.truth else WRONG)
-    return page([answer.x for answer in shown], captions, title, colours)
+    return sheet([answer.x for answer in shown], captions, title, colours)
 
 
-def page(
+def sheet(
     pictures: Sequence[np.ndarray],
     captions: Sequence[str],
     title: str,

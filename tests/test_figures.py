@@ -267,7 +267,7 @@ def test_hidden_units_are_square_and_legible_and_stand_right_under_the_heading(u
 def test_pictures_and_captions_stand_close_and_never_overlap(count):
     names = [f"{letter * 60}.jpg" for letter in "iIMG_20240101WWW"[:count]]
     captions = [f"{figures._name_of(name)}\n7 (0.98)" for name in names]
-    figure = figures.page([np.eye(28)] * count, captions, "What the network saw")
+    figure = figures.sheet([np.eye(28)] * count, captions, "What the network saw")
     assert 0 < below_heading(figure) < 0.4
     above = [axes.title.get_window_extent() for axes in figure.axes]
     below = [axes.bbox for axes in figure.axes]

@@ -45,10 +45,15 @@ def seconds(call: Callable[[], object]) -> float:
 
 
 def alternate(calls: dict[str, Callable[[], object]], rounds: int, warm_up: int = 2) -> dict:
-    """Seconds of each call, alternately: A B C, A B C, ... The warm-up rounds do not count."""
+    """Seconds of each call, alternately: A A, B B, C C, A A, ... The warm-up rounds do not count.
+
+    Of two calls in a row the second counts, as an epoch follows an epoch of its kind in a run: idle
+    threads of BLAS keep a core busy for a while, and caches hold what came before.
+    """
     times: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(-warm_up, rounds):
         for name, call in calls.items():
+            call()
             taken = seconds(call)
             if number >= 0:
                 times[name].append(taken)

@@ -21,7 +21,7 @@ SIZES = (10_000, 60_000, 300_000, 600_000, 1_200_000)
 
 
 def main() -> None:
-    parser = measure.arguments(__doc__, rounds=5)
+    parser = measure.arguments(__doc__, rounds=9)
     parser.add_argument("--most", type=int, default=SIZES[-1], help="leave out larger sizes")
     options = parser.parse_args()
     mnist = sources.find(data_loader.find_data(options.data), "train").read(range(10))[:2]
@@ -46,7 +46,7 @@ def main() -> None:
                 "plain NumPy": contenders.plain_numpy(X, y_true),
                 "sgemm": multiply,
             }
-            times = measure.alternate(calls, options.rounds)
+            times = measure.alternate(calls, options.rounds, warm_up=5)
             for name in ("partitions", "plain NumPy"):
                 add_row(name, count, "article", contenders.FRACTION * count, times)
             more = rows[-2]

@@ -104,7 +104,7 @@ is_installed() { # REQUIREMENTS: whether this script has installed what is named
 }
 
 if [ -e "$venv" ] && ! is_whole "$@"; then
-    say "$venv is incomplete: its Python or a package is missing, or a setup was interrupted; making it again"
+    say "$venv is broken: its Python or a package is missing, or a setup was interrupted; making it again"
     rm -rf "$venv"
 fi
 missing=

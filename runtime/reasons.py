@@ -10,7 +10,7 @@ import sys
 from runtime.command_line import UserError
 
 MEMORY = (
-    "free memory, run fewer tasks at once (spark-submit --master local[1]), or raise "
+    "free some, run fewer tasks at once (spark-submit --master local[1]), or raise "
     "spark.executor.memory, and spark.executor.pyspark.memory where it is set; train.py --resume "
     "continues after the last checkpoint"
 )

@@ -36,7 +36,7 @@ KNOWN = {
     "'importlib.resources'\norg.apache.spark.SparkException: EOFException occurred while reading "
     "the port number from pyspark.daemon's stdout.": "cannot run PySpark",
     f"{RAISED}Original error was: libscipy_openblas64_-32a4b2a6.so: failed to map segment from "
-    "shared object\n\n SQLSTATE: 38000": "an executor's Python ran out of memory: free memory",
+    "shared object\n\n SQLSTATE: 38000": "an executor's Python ran out of memory: free some",
     f"{RAISED}numpy._core._exceptions._ArrayMemoryError: Unable to allocate 7.45 GiB for an array "
     "with shape": "an executor's Python ran out of memory",
     f"{ABORTED}SparkException: Python worker exited unexpectedly (crashed)\n\tat": (

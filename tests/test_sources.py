@@ -455,7 +455,7 @@ def test_a_parquet_file_of_other_columns_is_told_by_them(spark, tmp_path):
     assert "a damaged Parquet file" in refusal(spark, tmp_path)
     (tmp_path / "train.parquet").write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert "but is a Git LFS pointer; run `git lfs pull`" in refusal(spark, tmp_path)
-    rows = [((None, f"{label}.png"), label) for label in (0, 1)]
+    rows = [((None, f"{label}.png"), label) for label in range(10)]
     frame = SparkSession.builder.getOrCreate().createDataFrame(
         rows, "image struct<bytes: binary, path: string>, label int"
     )

@@ -38,7 +38,7 @@ FAILURES = (
     (r'Cannot run program "(.+?)": .*Permission denied', "{python} is not executable: {right}"),
     (
         r"reading the port number from pyspark.daemon's stdout|Bad data in pyspark.daemon's",
-        "{python} cannot run PySpark {spark}; it may be too old, or not a Python; {right}",
+        "{python} cannot run PySpark {spark}; it may be too old, or another program; {right}",
     ),
     (r"No space left on device|Disk quota exceeded", NO_SPACE),
     (

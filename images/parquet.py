@@ -85,14 +85,15 @@ def read(
     """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError."""
     chosen, size = set(digits), counts[0, list(digits)].sum()
 
-    def parse(own: Iterable[tuple[int, tuple[bytes | None, int]]]) -> Iterator[Rows]:
-        return decode(named(own))
+    def named(numbered: tuple[int, tuple[bytes | None, int]]) -> tuple[str, bytes, int]:
+        number, (content, label) = numbered
+        name = f"{places[0]}: image {number}"
+        if content is None:
+            raise UserError(f"{name} has no bytes, only a path perhaps")
+        return name, content, label
 
-    def named(own: Iterable[tuple[int, tuple[bytes | None, int]]]) -> Iterator[tuple]:
-        for number, (content, label) in own:
-            if content is None:
-                raise UserError(f"{places[0]}: image {number} has no bytes, only a path perhaps")
-            yield f"{places[0]}: image {number}", content, label
+    def parse(own: Iterable) -> Iterator[Rows]:
+        return decode(map(named, own))
 
     with _failure_told(places[0]):
         # One table a file: Spark would order the files of one table by their sizes.

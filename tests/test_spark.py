@@ -145,10 +145,14 @@ def test_a_local_run_by_spark_submit_listens_on_loopback_only(small_mnist, tmp_p
 
 
 JAVA = """
+import sys
+
 from runtime.spark import spark_context
 with spark_context("java") as spark:
     options = spark._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean()
     print([str(option) for option in options.getInputArguments() if "Tiered" in str(option)])
+    assert any(place.endswith("modules.zip") for place in sys.path)
+assert not any(place.endswith("modules.zip") for place in sys.path), "of a run that has ended"
 """
 
 

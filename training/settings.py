@@ -164,8 +164,7 @@ class Settings:
     )
     optimizer: str = option(
         "sgd: plain gradient steps, as in the article; momentum: steps along a running sum of "
-        "gradients; "
-        "adam: a step size for each parameter",
+        "gradients; adam: a step size for each parameter",
         check=one_of(*OPTIMIZERS),
     )
     weight_decay: float = option(

@@ -76,6 +76,13 @@ def images(notebook: dict) -> list[Values]:
     return cases
 
 
+def both_answers(notebook: dict) -> list[Values]:
+    """The three images, then the same with the two outputs exchanged."""
+    p = of_notebook(notebook)
+    exchanged = p._replace(W2=p.W2[:, ::-1], B2=p.B2[:, ::-1])
+    return images(notebook) + images(exchanged._asdict())
+
+
 def partitions(notebook: dict) -> list[Values]:
     """Five images, and three."""
     return [chain(of_notebook(notebook), pixels(n), np.eye(2)[np.arange(n) % 2]) for n in (5, 3)]
@@ -122,11 +129,11 @@ def curves(_: dict) -> list[Values]:
     """An error that depends on W (2, 3), and its slope by central differences, in two places."""
 
     def E_of(W: np.ndarray) -> float:
-        return float((W**3).sum())
+        return float((W[0] ** 3 - W[1] ** 3).sum())
 
     W, h, cases = np.arange(1.0, 7.0).reshape(2, 3), 0.25, []
     for i, j in ((0, 1), (1, 2)):
-        slope = 3 * W[i, j] ** 2 + h * h
+        slope = (3 * W[i, j] ** 2 + h * h) * (1, -1)[i]
         bump = h * np.eye(2)[:, [i]] * np.eye(3)[[j]]
         cases.append(Values(E_of=E_of, W=W, i=i, j=j, h=h, slope=slope, bump=bump))
     return cases

@@ -31,6 +31,7 @@ def in_weighted_sums(out: str, a: str, W: str, B: str) -> dict[str, str]:
     """In out = a @ W + B."""
     return {
         f"{out} = {a} @ {W}": f"+ {B} is missing",
+        f"{out} = {a} @ {W} @ {B}": f"write + before {B}, not @",
         f"{out} = {a} @ {W} - {B}": f"{B} is subtracted; add it",
         f"{out} = sigmoid({a} @ {W} + {B})": "remove sigmoid: it is the next map",
         f"{out} = ({a} @ {W} + {B}).T": f"this is a column; {a} @ {W} + {B} is a row",
@@ -145,12 +146,13 @@ check.sigmoid_prime = Check("z", "slope", cases.numbers, one_by_one, {
     "slope = a * (a - 1)": "the sign is wrong; write s * (1 - s)",
     "slope = sigmoid_prime(a)": "it takes sigmoid twice; write s = sigmoid(z), then s * (1 - s)",
 })
-check.map_5 = Check("x H_hat H Y_hat Y y", "x H_hat H E dB2 Acc", cases.images, in_a_tuple, {
+check.map_5 = Check("x H_hat H Y_hat Y y", "x H_hat H E dB2 Acc", cases.both_answers, in_a_tuple, {
     "E = ((Y - y) ** 2).sum()": "the factor 1/2 is missing",
     "E = 0.5 * (Y - y) ** 2": "the sum over the outputs is missing",
-    "E = 0.5 * ((Y - y) ** 2).mean()": "it takes the mean; take the sum over the outputs",
+    "E = 0.5 * ((Y - y) ** 2).mean()": "it is half of E: write 0.5 * ((Y - y) ** 2).sum()",
     "E = 0.5 * ((Y_hat - y) ** 2).sum()": "it takes Y_hat; take Y",
     "E = 0.5 * np.abs(Y - y).sum()": "the square is missing",
+    "dB2 = Y - y * sigmoid_prime(Y_hat)": "put brackets around Y - y",
     "dB2 = Y - y": "the factor sigmoid_prime(Y_hat) is missing",
     "dB2 = (Y - y) * sigmoid_prime(Y)": "it takes sigmoid_prime of Y; take Y_hat",
     "dB2 = (Y - y) * Y": "it takes sigmoid of Y_hat; take sigmoid_prime of Y_hat",
@@ -160,6 +162,8 @@ check.map_5 = Check("x H_hat H Y_hat Y y", "x H_hat H E dB2 Acc", cases.images, 
     "Acc = Y.argmax() == y.argmax()": "NumPy adds True and True to True; write int(...) around it",
     "Acc = 1 - Acc": "it is 1 where the answer is wrong; it should be 1 where it is right",
     "Acc = Y.argmax()": "this is the answer itself; compare it with y.argmax()",
+    "Acc = y.argmax()": "this is the right answer; compare it with Y.argmax()",
+    "Acc = 1": "it is always 1; it should be 0 where the answer is wrong",
     "Acc = Y.argmax() == y": "it compares a number with a row; write y.argmax()",
 })
 check.map_6 = Check("x H_hat H E dB2 Acc", "x H_hat E dB2 dW2 Acc", cases.images, in_a_tuple, {
@@ -206,6 +210,7 @@ check.partition_sums = Check("pairs", SUMS, cases.partitions, in_a_partition, {
     "return list(sums)": "`return` gives Spark seven elements; `yield` gives one, the tuple",
     **in_sums_over_rows("dB2", "D2"),
     **in_sums_over_rows("dB1", "D1"),
+    "dW1 = dW1 / n": "it is the mean; the reduce needs sums",
     "dW2 = dW2 / n": "it is the mean; the reduce needs sums",
     "E = E / n": "it is the mean; the reduce needs sums",
     "Acc = Y.argmax() == y.argmax()": "it looks at all rows at once; write argmax(axis=1)",
@@ -273,6 +278,7 @@ check.scores = Check("TP FP FN TN", "precision recall", cases.counts, one_by_one
     "precision = TP // (TP + FP)": "`//` leaves whole numbers only; use `/`",
     "precision = TP / TP + FP": "put brackets: TP / (TP + FP)",
     "recall = TN / (TN + FP)": "this is specificity; recall is TP / (TP + FN)",
+    "recall = TP / TP + FN": "put brackets: TP / (TP + FN)",
     "recall = TP / FN": "divide by all images of this digit, TP + FN",
 })
 check.to_row = Check("paper", "x", cases.drawings, one_by_one, {

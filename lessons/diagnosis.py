@@ -42,7 +42,9 @@ def in_a_partition(function: Callable, arguments: Sequence) -> Any:
     if not isinstance(given, Iterable):
         return given
     elements = list(given)
-    return elements[0] if len(elements) == 1 else elements
+    if len(elements) != 1:
+        return elements
+    return tuple(elements[0]) if isinstance(elements[0], list) else elements[0]
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class Check:
                 return self.about_error(error, function, case)
             for name in takes:
                 if not same(given[name], vars(case)[name]):
-                    return f"your function changes its argument {name}; make a new array instead"
+                    return f"it changes its argument {name}, as += and -= do; make a new array"
         return self.about_results(results, cases) or "right"
 
     def about_error(self, error: Exception, function: Callable, case: Values) -> str:
@@ -99,7 +101,7 @@ class Check:
             return f"the function should take {takes}. {told}"
         line = linecache.getline(own[-1].filename, own[-1].lineno or 0).strip()
         lines = [f"line {own[-1].lineno}, `{line}`, raises {told}"]
-        words = re.findall(r"\w+", line)
+        words = names_in(line, case).split()
         shapes = [
             f"{name} {value.shape}"
             for name, value in vars(case).items()
@@ -109,11 +111,12 @@ class Check:
             lines.append(f"shapes that belong here: {', '.join(shapes)}")
         for mistake, sentence in self.mistakes.items():
             name, code = split(mistake)
-            used = {word for word in re.findall(r"\w+", code) if word in vars(case)}
             try:
                 value_of(code, case)
             except Exception as known:
-                if fault(known) == fault(error) and (name == "return" or used <= set(words)):
+                if fault(known) == fault(error) and (
+                    name == "return" or names_in(code, case) in names_in(line, case)
+                ):
                     return "\n".join([self.named(name, sentence), *lines])
         return "\n".join(lines)
 
@@ -146,7 +149,7 @@ class Check:
         if not missing and returned != names:
             return f"the order is wrong: ({', '.join(map(str, returned))}); return {whole}"
         for name, column, is_now in zip(names, columns, returned, strict=True):
-            if is_now != name:
+            if is_now != name or in_words(column[0]) != in_words(vars(cases[0])[name]):
                 return self.named(name, self.about_element(name, column, is_now, cases))
         return None
 
@@ -159,17 +162,19 @@ class Check:
         self, name: str, column: Sequence, is_now: str | None, cases: list[Values]
     ) -> str:
         """What is wrong with one element of the results; is_now: which other value it is."""
-        mine, true = column[0], vars(cases[0])[name]
+        pairs = [(mine, vars(case)[name]) for mine, case in zip(column, cases, strict=True)]
+        mine, true = next((pair for pair in pairs if not same(*pair)), pairs[0])
         if mine is ...:
             return "it is still `...`; write what belongs there"
         said = self.recognised(name, column, cases)
-        if said is None and is_now is not None:
+        if said is None and is_now not in (None, name):
             said = f"in its place you return {is_now}"
         if in_words(mine) != in_words(true):
             kinds = f"it should be {in_words(true)}, and is {in_words(mine)}"
             return kinds if said is None else f"{said} ({kinds})"
-        begins, expected = beginning(mine), beginning(true)
-        return said or f"wrong values: the first numbers are {begins}; expected: {expected}"
+        mine, true = np.ravel(mine).astype(float), np.ravel(true).astype(float)
+        worst = np.abs(mine - true).argmax()
+        return said or f"wrong values, for example {mine[worst]:.4g}; expected: {true[worst]:.4g}"
 
     def recognised(self, name: str, column: Sequence, cases: list[Values]) -> str | None:
         """The sentence about the mistake that gives these values."""
@@ -180,8 +185,9 @@ class Check:
         return None
 
     def name_of(self, column: Sequence, cases: list[Values]) -> str | None:
-        """Which of the true values this is, first of those that belong into the result."""
-        for name in [*self.gives.split(), *vars(cases[0])]:
+        """Which of the true values this is: one of the result's, or another array."""
+        arrays = [name for name, value in vars(cases[0]).items() if isinstance(value, np.ndarray)]
+        for name in [*self.gives.split(), *arrays]:
             if all(map(same, column, [vars(case)[name] for case in cases])):
                 return name
         return None
@@ -191,6 +197,12 @@ def split(mistake: str) -> tuple[str, str]:
     """The name and the code of "name = code" or "return code"."""
     name, _, code = mistake.replace("return ", "return = ", 1).partition(" = ")
     return name, code
+
+
+def names_in(code: str, case: Values) -> str:
+    """The names in a line that say what it computes, in their order, each between blanks."""
+    words = re.findall(r"\w+", code)
+    return "".join(f" {word} " for word in words if word in {"math", "max", *vars(case)})
 
 
 def value_of(code: str, case: Values) -> Any:
@@ -242,10 +254,3 @@ def in_words(value: Any) -> str:
     if value is None:
         return "nothing (None)"
     return f"a {type(value).__name__}"
-
-
-def beginning(value: Any) -> str:
-    """The first numbers of a value."""
-    if isinstance(value, np.ndarray | np.generic | float | int):
-        return ", ".join(f"{number:.4g}" for number in np.ravel(value)[:3].astype(float))
-    return repr(value)[:40]

@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # Jupyter runs a notebook in its own folder
 
 from checks import check  # noqa: E402
+from IPython import get_ipython  # noqa: E402
 from pyspark import SparkContext  # noqa: E402
 
 import data_loader  # noqa: E402
@@ -26,9 +28,30 @@ atexit.register(_running.close)
 
 def start_spark(name: str) -> SparkContext:
     """Spark on all cores of this machine, until `spark.stop()` or the end of the kernel."""
-    print("starting Spark ...", flush=True)
     _running.close()  # the first cell may run twice
-    return _running.enter_context(spark_context(name))
+    spark = _running.enter_context(spark_context(name))
+    if shell := get_ipython():
+        _running.enter_context(_interrupt_ends_jobs(shell, spark))
+    return spark
+
+
+@contextlib.contextmanager
+def _interrupt_ends_jobs(shell, spark: SparkContext) -> Iterator[None]:
+    """Without this, the next cell would wait for the jobs of an interrupted one.
+
+    PySpark does it by a handler of its own for SIGINT, which Jupyter replaces.
+    """
+
+    def after_cell(result) -> None:
+        is_running = SparkContext._active_spark_context is spark
+        if is_running and isinstance(result.error_in_exec, KeyboardInterrupt):
+            spark.cancelAllJobs()
+
+    shell.events.register("post_run_cell", after_cell)
+    try:
+        yield
+    finally:
+        shell.events.unregister("post_run_cell", after_cell)
 
 
 def find_digits() -> str:

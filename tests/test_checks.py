@@ -342,6 +342,14 @@ WRONG = {
         (but("to_pair", y=lambda label: label), "y: it is an integer; a one-hot row belongs here"),
         (but("to_pair", y=lambda label: np.eye(2)[label]), "y: it is not a row yet; np.eye(2)[["),
         (but("to_pair", y=lambda label: np.eye(2)[[int(label == 0)]]), "y: the 1 is in the wrong"),
+        (
+            but("to_pair", y=lambda label: [[1, 0], [0, 1]][label : label + 1]),
+            "y: it should be an arr",
+        ),
+        (
+            but("to_pair", y=lambda label: np.eye(2)[[0]]),
+            "y: wrong values, for example 1; expected: 0",
+        ),
         (lambda t: RIGHT["to_pair"](t)[::-1], "the order is wrong: (y, x); return (x, y)"),
         (lambda t: RIGHT["to_pair"](t)[0], "it returns an array (1, 784); return"),
         (lambda t: RIGHT["to_pair"](t)[1:], "the tuple lacks x"),
@@ -355,6 +363,7 @@ WRONG = {
         (each(lambda x, y: True if y == 1 else False), "a comparison with an array has many"),
         (each(lambda x, y: y[0, 0] > 1), "it is never true"),
         (each(lambda x, y: y.sum() == 1), "it is always true"),
+        (each(lambda x, y: True if y[0, 0] == 1 else None), "and is nothing (None)"),
         (nothing, "it returns nothing yet"),
     ],
     "sigmoid": [
@@ -366,12 +375,13 @@ WRONG = {
         (lambda z: z * (z > 0), "this is relu"),
         (lambda z: z > 0, "it is rounded"),
         (lambda: 1, "the function should take z. TypeError"),
-        (lambda z: 0.9 * sigmoid(z), "wrong values: the first numbers are 0.04268"),
+        (lambda z: 0.9 * sigmoid(z), "wrong values, for example 0.8838; expected: 0.982"),
     ],
     "map_1": [
         (each(lambda x, y: (x, x @ W2, y)), "H_hat: W2 leads out of the hidden layer"),
         (each(lambda x, y: (x, np.dot(x, W2), y)), "H_hat: W2 leads out of the hidden layer"),
         (each(lambda x, y: (x, x @ W1, y)), "H_hat: + B1 is missing"),
+        (each(lambda x, y: (x, x @ W1 @ B1, y)), "H_hat: write + before B1, not @"),
         (each(lambda x, y: (x, x @ W1 - B1, y)), "H_hat: B1 is subtracted"),
         (each(lambda x, y: (x, sigmoid(x @ W1 + B1), y)), "H_hat: remove sigmoid"),
         (each(lambda x, y: (x, W1.T @ x.T + B1.T, y)), "H_hat: this is a column"),
@@ -404,6 +414,7 @@ WRONG = {
         (but("map_3", Y_hat=lambda H: H @ W1 + B1), "Y_hat: W1 leads into the hidden layer"),
         (but("map_3", Y_hat=lambda x: x @ W2 + B2), "Y_hat: the output layer sees H, not x"),
         (but("map_3", Y_hat=lambda H: H @ W2), "Y_hat: + B2 is missing"),
+        (but("map_3", Y_hat=lambda H: H @ W2 @ B2), "Y_hat: write + before B2, not @"),
         (but("map_3", Y_hat=lambda H: H @ W2 - B2), "Y_hat: B2 is subtracted"),
         (but("map_3", Y_hat=lambda H: sigmoid(H @ W2 + B2)), "Y_hat: remove sigmoid"),
         (but("map_3", Y_hat=lambda H: W2.T @ H.T + B2.T), "Y_hat: this is a column"),
@@ -416,6 +427,7 @@ WRONG = {
     "map_4": [
         (but("map_4", Y=lambda H: sigmoid(H)), "Y: it takes H; take Y_hat (it should be"),
         (but("map_4", Y=lambda Y_hat: np.exp(Y_hat) / np.exp(Y_hat).sum()), "Y: this is softmax"),
+        (but("map_4", Y=lambda Y_hat: Y_hat.argmax()), "Y: it should be an array (1, 2), and is a"),
         (but("map_4", Y=lambda Y_hat: sigmoid(-Y_hat)), "Y: it falls where Y_hat grows"),
         (but("map_4", Y=lambda Y_hat: sigmoid_prime(Y_hat)), "Y: this is the slope of sigmoid"),
         (but("map_4", Y=lambda Y_hat: np.tanh(Y_hat)), "Y: this is tanh"),
@@ -434,9 +446,10 @@ WRONG = {
         (slope_by(lambda up, here, down, h: (up - down) / 2 * h), "put brackets"),
         (slope_by(lambda up, here, down, h: up - down), "it is not divided by 2 * h"),
         (slope_by(lambda up, here, down, h: (down - up) / (2 * h)), "the sign is wrong"),
+        (slope_by(lambda up, here, down, h: abs(up - down) / (2 * h)), "wrong values, for example"),
         (one_copy, "it is 0; make two copies"),
         (lambda f, W, i, j, h: (f(W + h) - f(W - h)) / (2 * h), "all of W is moved"),
-        (changes_W, "your function changes its argument W; make a new array instead"),
+        (changes_W, "it changes its argument W, as += and -= do; make a new array"),
     ],
     "sigmoid_prime": [
         (lambda z: z * (1 - z), "it takes z itself"),
@@ -449,9 +462,14 @@ WRONG = {
     "map_5": [
         (but("map_5", E=lambda Y, y: np.sum((Y - y) ** 2)), "E: the factor 1/2 is missing"),
         (but("map_5", E=lambda Y, y: 0.5 * (Y - y) ** 2), "E: the sum over the outputs is missing"),
-        (but("map_5", E=lambda Y, y: 0.5 * np.mean((Y - y) ** 2)), "E: it takes the mean"),
+        (but("map_5", E=lambda Y, y: 0.5 * np.mean((Y - y) ** 2)), "E: it is half of E"),
+        (but("map_5", E=lambda Y, y: np.sum((0.5 * (Y - y)) ** 2)), "E: it is half of E"),
         (but("map_5", E=lambda Y_hat, y: 0.5 * np.sum((Y_hat - y) ** 2)), "E: it takes Y_hat"),
         (but("map_5", E=lambda Y, y: 0.5 * np.sum(abs(Y - y))), "E: the square is missing"),
+        (
+            but("map_5", dB2=lambda Y_hat, Y, y: Y - y * sigmoid_prime(Y_hat)),
+            "dB2: put brackets around Y - y",
+        ),
         (but("map_5", dB2=lambda Y, y: Y - y), "dB2: the factor sigmoid_prime(Y_hat) is missing"),
         (
             but("map_5", dB2=lambda Y, y: (Y - y) * sigmoid_prime(Y)),
@@ -467,8 +485,10 @@ WRONG = {
         (but("map_5", Acc=lambda Y, y: Y.argmax() == y.argmax()), "Acc: NumPy adds True and True"),
         (but("map_5", Acc=lambda Y, y: int(Y.argmax() != y.argmax())), "Acc: it is 1 where the"),
         (but("map_5", Acc=lambda Y: Y.argmax()), "Acc: this is the answer itself"),
+        (but("map_5", Acc=lambda y: y.argmax()), "Acc: this is the right answer; compare it"),
+        (but("map_5", Acc=lambda x: 1), "Acc: it is always 1"),
         (but("map_5", Acc=lambda Y, y: Y.argmax() == y), "Acc: it compares a number with a row"),
-        (scales_in_place, "your function changes its argument Y; make a new array instead"),
+        (scales_in_place, "it changes its argument Y, as += and -= do; make a new array"),
         (lambda t: (*map_5(t)[:2], *map_5(t)[3:]), "the tuple lacks H, which map 6 needs"),
         (
             lambda t: (*map_5(t)[:3], t[3], *map_5(t)[3:]),
@@ -521,6 +541,7 @@ WRONG = {
         (but("map_8", dW1=lambda x, dB1: x @ dB1.T), "dW1: the wrong factor is transposed"),
         (but("map_8", dW1=lambda x, dB1: x @ dB1), "dW1: x is not transposed"),
         (but("map_8", dW1=lambda x, dB1: x * dB1), "dW1: `*` multiplies element by element"),
+        (but("map_8", dW1=lambda x, dB1: -x.T @ dB1), "dW1: wrong values, for example 0.0"),
         (but("map_8", n=lambda x: x.size), "n: it counts pixels"),
         (but("map_8", n=lambda x: 0), "n: this is 1 image"),
         (lambda t: RIGHT["map_8"](t)[:-1], "the tuple lacks n, which the rest needs"),
@@ -537,7 +558,7 @@ WRONG = {
         (lambda a, b: (*but_last(a, b), 1 + 1), "n: a and b may be sums of many images already"),
         (lambda a, b: (p + q for p, q in zip(a, b, strict=True)), "it returns a generator"),
         (lambda a, b: but_last(a, b), "the tuple lacks n"),
-        (adds_in_place, "your function changes its argument a"),
+        (adds_in_place, "it changes its argument a"),
     ],
     "step": [
         *((step_but(place, line), said) for place in range(4) for line, said in LINES_OF_THE_STEP),
@@ -559,6 +580,7 @@ WRONG = {
         (block_but(dB1=lambda D1: D1.sum(axis=0)), "dB1: it is not a row any more"),
         (block_but(dB1=lambda D1: D1.sum()), "dB1: it is one number"),
         (block_but(dB1=lambda D1: D1.mean(axis=0, keepdims=True)), "dB1: it is the mean"),
+        (block_but(dW1=lambda dW1, n: dW1 / n), "dW1: it is the mean"),
         (block_but(dW2=lambda dW2, n: dW2 / n), "dW2: it is the mean"),
         (block_but(E=lambda E, n: E / n), "E: it is the mean"),
         (block_but(Acc=lambda Y, y: Y.argmax() == y.argmax()), "Acc: it looks at all rows at once"),
@@ -632,6 +654,7 @@ WRONG = {
         (outcomes_of(lambda Y: 1 - Y), "predicted and not predicted are exchanged"),
         (lambda pair: outcomes(pair).T, "return a row for each digit"),
         (lambda pair: outcomes(pair)[:, :3], "TN is missing"),
+        (lambda pair: outcomes(pair).tolist(), "it should be an array (2, 4), and is a list"),
         (lambda pair: outcomes(pair)[0], "it counts for the digit 0 only"),
     ],
     "scores": [
@@ -646,6 +669,7 @@ WRONG = {
         (but("scores", precision=lambda TP, FP: TP // (TP + FP)), "precision: `//` leaves whole"),
         (but("scores", precision=lambda TP, FP: TP / TP + FP), "precision: put brackets"),
         (but("scores", recall=lambda TN, FP: TN / (TN + FP)), "recall: this is specificity"),
+        (but("scores", recall=lambda TP, FN: TP / TP + FN), "recall: put brackets"),
         (
             but("scores", recall=lambda TP, FN: TP / FN),
             "recall: divide by all images of this digit",
@@ -717,6 +741,10 @@ def test_every_mistake_that_a_check_knows_is_made_here(name):
         element, _ = split(mistake)
         prefix = f"{element}: " if " " in getattr(check, name).gives and element != "return" else ""
         assert prefix + sentence in answers, mistake
+
+
+def test_a_partition_may_yield_a_list():
+    assert check.partition_sums.answer(lambda pairs: iter([list(tuple_of(pairs))])) == "right"
 
 
 def test_an_exception_is_shown_with_the_line_of_the_learner_and_the_shapes():

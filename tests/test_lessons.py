@@ -5,11 +5,16 @@ import io
 import json
 import os
 import re
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
+import IPython.core.events
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import start
 from checks import check
 from pyspark import SparkContext
 from test_makefile import make
@@ -204,6 +209,22 @@ def test_a_lesson_runs_in_jupyter(mnist, monkeypatch):
     monkeypatch.setenv("MNIST_DATA", mnist)
     notebook = solved(LESSONS[2])
     assert_promises_kept(LESSONS[2], notebook, run_in_jupyter(LESSONS[2], notebook))
+
+
+def test_a_cell_that_is_interrupted_ends_its_jobs(spark, monkeypatch):
+    events = IPython.core.events.EventManager(None, {"post_run_cell": lambda result: None})
+    monkeypatch.setattr(start, "get_ipython", lambda: SimpleNamespace(events=events))
+    start.start_spark("a lesson")
+    try:
+        with ThreadPoolExecutor() as threads:
+            job = threads.submit(spark.parallelize([1], 1).foreach, lambda _: time.sleep(30))
+            while not spark.statusTracker().getActiveJobsIds():
+                time.sleep(0.1)
+            events.trigger("post_run_cell", SimpleNamespace(error_in_exec=KeyboardInterrupt()))
+            assert "cancelled" in str(job.exception(timeout=20))
+    finally:
+        start._running.close()
+    assert events.callbacks["post_run_cell"] == []
 
 
 def test_make_notebook_opens_the_first_lesson_on_this_machine_only(tmp_path):

@@ -180,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with contextlib.ExitStack() as running:
         uris = storage.is_uri(source) or storage.is_uri(target)
         spark = running.enter_context(spark_context(options.command)) if uris else None
-        parts = commands.parts_of(source, options.transpose)
+        parts = commands.parts_of(source, options.transpose, options.command == "shard")
         if spark is None and any(isinstance(found, Spread) for found in parts.values()):
             spark = running.enter_context(spark_context(options.command))
         if options.command == "look":

@@ -103,7 +103,7 @@ def score_test_set(
         data = place_of_data(run, model_dir)
     settings = run["settings"]
     transpose = settings.get("transpose") or None
-    place = data_loader.find_data(data)
+    place = data_loader.find_data(data, "--data (by default, that of the training)")
     split = data_loader.load(spark, place, "test", trained.digits, transpose=transpose)
     say_what_begins(f"scoring {split.size:,} test images")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))

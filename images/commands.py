@@ -14,7 +14,7 @@ from images.blocks import SIDE, Block, select_digits
 from images.classes import CLASSES
 from images.found import PARTS, Found, Spread, Whole
 from runtime import storage
-from runtime.command_line import UserError, counted
+from runtime.command_line import UserError, counted, printable, say
 
 PICTURE, OF_EACH = "data.png", 10  # images of a class that are drawn
 IN_PARTITION = 3000  # images that the driver takes at a time from executors
@@ -22,8 +22,8 @@ ALL = range(256)  # labels
 ZOOM, GAP = 2, 4  # pixels
 
 
-def parts_of(place: str, transpose: bool | None) -> dict[str, Found]:
-    """The parts that are at a place. Raises UserError if there is none."""
+def parts_of(place: str, transpose: bool | None, both: bool) -> dict[str, Found]:
+    """The parts that are at a place. Raises UserError if there is none, or not both of them."""
     found: dict[str, Found] = {}
     errors = []
     for part in PARTS:
@@ -31,24 +31,23 @@ def parts_of(place: str, transpose: bool | None) -> dict[str, Found]:
             found[part] = sources.find(place, part).turned(transpose)
         except UserError as error:
             errors.append(error)
-    if not found:
+    if errors and (both or not found):
         raise errors[0]
+    for missing in errors:
+        say(f"note: {missing}")
     return found
 
 
 def shard(spark: Any, parts: Mapping[str, Found], target: str, number: int) -> str:
     """Write the training set in shards, and the test set; returns a line about it.
 
-    spark: a SparkContext, or None if no part is read by executors. Raises UserError if a part is
-    missing, or if there are fewer images than shards.
+    spark: a SparkContext, or None if no part is read by executors. Raises UserError if there are
+    fewer images than shards.
     """
     names = idx_folder.NAMES
     for name in storage.names(target):
         if name.startswith(names["train"] + names["test"]):
             raise UserError(f"{target}: holds files of a data set already; name an empty folder")
-    for part in PARTS:
-        if part not in parts:
-            raise UserError(f"there is no {part} set beside {next(iter(parts.values())).files[0]}")
     size = int(parts["train"].count(spark).sum())
     if number > size:
         raise UserError(f"--shards {number}: there are only {size} training images")
@@ -100,7 +99,7 @@ def _described(parts: Mapping[str, Found], counts: Mapping[str, np.ndarray]) -> 
     """The tables of the files and of the labels; counts (256,) of the labels in each part."""
     rows = [("part", "layout", "images", "classes", "size", "files")]
     for part, found in parts.items():
-        names = [place.rpartition("/")[2] for place in found.files]
+        names = [printable(place.rpartition("/")[2]) for place in found.files]
         more = [f"{len(names) - 2:,} more"] if len(names) > 2 else []
         layout = f"{found.layout}, transposed" if found.transposed else found.layout
         images, labels = f"{counts[part].sum():,}", f"{np.count_nonzero(counts[part])}"

@@ -37,7 +37,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
         files=(place,),
         count=lambda spark: count_labels(spark, place),
         blocks=lambda spark, *how: read(spark, place, *how),
-        transposed="emnist" in of_part[0].lower(),
+        transposed=found.is_emnist(of_part[0]),
     )
 
 

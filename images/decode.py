@@ -12,39 +12,72 @@ from runtime.command_line import UserError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that runs a program
 MOST_PIXELS = 4_000_000  # of an image in a data set
+TOO_MANY = f"pixels, more than the {MOST_PIXELS:,} that are read; shrink the image"
 
 
 def decoded(content: bytes, name: str) -> tuple[np.ndarray, bool]:
     """The grey pixels of an image file, uint8 (784,), and whether they had to be scaled.
 
-    28x28 pixels stay as they are. Others are scaled to fit, and the rest of the frame gets the
-    colour of the border. What is transparent is black. Raises UserError, with `name`.
+    28x28 pixels stay as they are, but for the turn that a camera asks for. Others are scaled to
+    fit, and the rest of the frame gets the colour of the border. Raises UserError, with `name`.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # harmless flaws of a file
             with Image.open(io.BytesIO(content), formats=FORMATS) as file:
                 if file.width * file.height > MOST_PIXELS:
-                    raise UserError(f"{name}: {file.width}x{file.height} pixels are too many")
-                image = grey(file)
+                    raise UserError(f"{name}: {file.width}x{file.height} {TOO_MANY}")
+                image = grey(ImageOps.exif_transpose(file))
     except UserError:
         raise
+    except Image.DecompressionBombError:
+        raise UserError(f"{name}: {TOO_MANY}") from None
     except Exception:  # a decoder may raise anything at a broken file
         kind = kind_of(content[:512])
         raise UserError(f"{name}: a damaged image, or none: it is {kind}") from None
     if image.size == (SIDE, SIDE):
         return np.asarray(image).reshape(-1), False
-    levels = np.asarray(image)
-    border = np.concatenate([levels[0], levels[-1], levels[:, 0], levels[:, -1]])
-    framed = ImageOps.pad(image, (SIDE, SIDE), color=int(np.median(border)))
+    frame = int(np.median(border(np.asarray(image))))
+    framed = ImageOps.pad(image, (SIDE, SIDE), color=frame)
     return np.asarray(framed).reshape(-1), True
 
 
 def grey(image: Image.Image) -> Image.Image:
-    """The image in 8 bits of grey, on black where it is transparent."""
-    if image.mode[0] == "I":  # 16 bits
-        return Image.fromarray((np.asarray(image).clip(0, 65535) >> 8).astype(np.uint8))
+    """The image in 8 bits of grey; where it is transparent, on what its ink stands out from.
+
+    A format of more bits may hold levels of 0 to 255 too, and one of floats those of 0 to 1.
+    """
+    if image.mode[0] in "IF":
+        levels = np.asarray(image)
+        if image.mode == "F" and levels.max() <= 1:
+            levels = levels * 255
+        elif levels.max() > 255:
+            levels = levels // 256
+        return Image.fromarray(levels.clip(0, 255).astype(np.uint8))
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+        colours = on_plain_ground(np.asarray(image, np.float64))
+        image = Image.fromarray(np.round(colours).astype(np.uint8))
     return image.convert("L")
+
+
+def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
+    """Colours (height, width, 3) of an image (height, width, 4), on a ground of one colour.
+
+    If most of the border is opaque, the ground has the border's colour. Otherwise it is black or
+    white, whichever is further from the ink.
+    """
+    colours, opacity = rgba[..., :3], rgba[..., 3:] / 255
+    border_opacity = border(opacity)[:, 0]
+    if border_opacity.mean() > 0.5:
+        ground = np.median(border(colours)[border_opacity > 0.5], axis=0)
+    else:
+        ground = 255 if (colours * opacity).sum() < 127.5 * 3 * opacity.sum() else 0
+    return opacity * colours + (1 - opacity) * ground
+
+
+def border(picture: np.ndarray) -> np.ndarray:
+    """The outermost pixels of an image (height, width, ...), as (pixels, ...)."""
+    outermost = np.ones(picture.shape[:2], bool)
+    outermost[1:-1, 1:-1] = False
+    return picture[outermost]

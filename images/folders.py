@@ -44,7 +44,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
         (f"{name}/{file}", labels[name]) for name in labels for file in classes[part].get(name, [])
     ]
     every.sort(key=lambda one: (zlib.crc32(os.fsencode(one[0])), one))
-    numeric = all(name.isdigit() for name in labels)
+    numeric = all(name.isdigit() and int(name) == label for name, label in labels.items())
     return Spread(
         layout="folders of images",
         files=tuple(storage.join(place, name) for name, _ in every),

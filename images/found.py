@@ -76,7 +76,10 @@ class Name(NamedTuple):
 
 
 def matching(names: Iterable[str], pattern: re.Pattern) -> list[Name]:
-    """Those of the names that fit a pattern whole; copies and longer names last."""
+    """Those of the names that fit a pattern whole; copies and longer names last.
+
+    A validation set is the test set only where there is no other.
+    """
     found = []
     for name in names:
         match = pattern.fullmatch(name)
@@ -84,8 +87,15 @@ def matching(names: Iterable[str], pattern: re.Pattern) -> list[Name]:
             continue
         words = {key: (word or "").lower() for key, word in match.groupdict().items()}
         part = "train" if words["part"] in WORDS["train"] else "test"
-        found.append(Name(name, words["set"], part, words))
+        found.append(Name(name, words.get("set", ""), part, words))
+    if any(one.part == "test" and not one.words["part"].startswith("val") for one in found):
+        found = [one for one in found if not one.words["part"].startswith("val")]
     return sorted(found, key=lambda one: (one.words.get("copy", ""), len(one.name), one.name))
+
+
+def is_emnist(name: str) -> bool:
+    """Whether a file's name says that it is EMNIST's; `chinesemnist` is not."""
+    return re.search(r"(?<![a-z])emnist", name.lower()) is not None
 
 
 def of_one_set(found: Sequence[Name], wanted: str, folder: str) -> list[Name]:

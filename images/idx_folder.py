@@ -87,7 +87,7 @@ def _whole(part: str, images_place: str, labels_place: str) -> Whole:
         count=count,
         read=read,
         stream=stream,
-        transposed="emnist" in images_place.rpartition("/")[2].lower(),
+        transposed=found.is_emnist(images_place.rpartition("/")[2]),
     )
 
 

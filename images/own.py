@@ -23,7 +23,7 @@ from PIL import ExifTags, Image, ImageOps
 from scipy import ndimage
 
 from images.blocks import SIDE
-from images.decode import FORMATS
+from images.decode import FORMATS, border, on_plain_ground
 from runtime.command_line import UserError
 
 BOX = 20  # pixels of the box that a digit of MNIST just fits
@@ -129,7 +129,8 @@ def upright(path: str | os.PathLike) -> Image.Image:
     try:
         with warnings.catch_warnings(), Image.open(path, formats=FORMATS) as file:
             warnings.simplefilter("ignore")  # harmless flaws of a file
-            file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
+            if not file.info.get("progressive"):  # a JPEG that has to be decoded whole
+                file.draft(None, (WORKING_SIDE, WORKING_SIDE))  # JPEG can decode only that much
             if file.width * file.height > MOST_PIXELS or max(file.size) > LONGEST_SIDE:
                 pixels = f"{MOST_PIXELS // 10**6} million pixels or {LONGEST_SIDE:,} a side"
                 raise UserError(f"{path}: larger than {pixels}; cut the digit out or shrink it")
@@ -165,28 +166,6 @@ def with_eight_bits(image: Image.Image) -> Image.Image:
     levels[~finite] = np.median(levels[finite]) if finite.any() else 0
     levels -= levels.min()
     return Image.fromarray((levels * (255 / max(levels.max(), 1e-9))).astype(np.uint8))
-
-
-def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
-    """Colours (height, width, 3) of an image (height, width, 4), on a ground of one colour.
-
-    If most of the border is opaque, the ground has the border's colour. Otherwise it is black or
-    white, whichever is further from the ink.
-    """
-    colours, opacity = rgba[..., :3], rgba[..., 3:] / 255
-    border_opacity = border(opacity)[:, 0]
-    if border_opacity.mean() > 0.5:
-        ground = np.median(border(colours)[border_opacity > 0.5], axis=0)
-    else:
-        ground = 255 if (colours * opacity).sum() < 127.5 * 3 * opacity.sum() else 0
-    return opacity * colours + (1 - opacity) * ground
-
-
-def border(picture: np.ndarray) -> np.ndarray:
-    """The outermost pixels of an image (height, width, channels), as (pixels, channels)."""
-    outermost = np.ones(picture.shape[:2], bool)
-    outermost[1:-1, 1:-1] = False
-    return picture[outermost]
 
 
 def ink_in_even_light(colours: np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as kinds
 
 from images import files, found
-from images.found import WORDS, Found, Spread
+from images.found import PARTS, Found, Spread
 from images.spread import Rows, decode, read_rows
 from runtime import reasons, storage
 from runtime.command_line import UserError
@@ -25,6 +25,9 @@ PATTERN = re.compile(
     found.SET + found.PART + r"(-\d+-of-\d+)?(-[0-9a-f]+)?" + found.COPY + r"\.parquet",
     re.IGNORECASE,
 )
+SUBFOLDER = re.compile(found.PART, re.IGNORECASE)
+PIECE = re.compile(r"-(\d{1,5})-of-(\d{1,5})\b")
+LABELS = ("label", "labels", "class", "target", "digit", "y")  # what people call the column
 WHOLE_NUMBERS = (kinds.ByteType, kinds.ShortType, kinds.IntegerType, kinds.LongType)
 
 
@@ -32,24 +35,24 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     """A part in Parquet files, None if there are none of any part.
 
     They say the part in their names, or lie in a folder that has it as its name. Raises UserError
-    if there are files of another part only.
+    if there are files of another part only, or if one of several pieces is missing.
     """
     candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
-    places: dict[str, list[str]] = {word: [] for word in WORDS}
+    places: dict[str, list[str]] = {one: [] for one in PARTS}
     for one in candidates:
-        if not one.words["copy"]:
+        copy = one.words["copy"]
+        if not (copy and one.name.replace(copy, "") in names):
             places[one.part].append(storage.join(folder, one.name))
-    for name in names:
-        for word, its_names in WORDS.items():
-            if name.lower() in its_names:
-                inner = storage.join(folder, name)
-                tables = [file for file in storage.names(inner) if file.endswith(".parquet")]
-                places[word] += [storage.join(inner, file) for file in tables]
+    for one in found.matching(names, SUBFOLDER):
+        inner = storage.join(folder, one.name)
+        tables = [file for file in storage.names(inner) if file.endswith(".parquet")]
+        places[one.part] += [storage.join(inner, file) for file in tables]
     if not any(places.values()):
         return None
     if not places[part]:
         raise UserError(f"{folder}: found Parquet files, but none of the {part} set")
     of_part = tuple(sorted(places[part]))
+    _check_pieces(of_part)
     count = functools.cache(lambda spark: count_labels(spark, of_part))
     return Spread(
         layout="Parquet",
@@ -57,6 +60,20 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
         count=count,
         blocks=lambda spark, *how: read(spark, of_part, count(spark), *how),
     )
+
+
+def _check_pieces(places: Sequence[str]) -> None:
+    """Raise UserError if a place says `-00000-of-00002`, and there are not so many."""
+    for place in places:
+        piece = PIECE.search(place.rpartition("/")[2])
+        if piece is None:
+            continue
+        others = [PIECE.search(other.rpartition("/")[2]) for other in places]
+        there = {int(other[1]) for other in others if other and other[2] == piece[2]}
+        missing = sorted(set(range(int(piece[2]))) - there)
+        if missing:
+            name = f"-{missing[0]:0{len(piece[1])}}-of-{piece[2]}"
+            raise UserError(f"{place}: its neighbour {name} is missing")
 
 
 def count_labels(spark: SparkContext, places: Sequence[str]) -> np.ndarray:
@@ -117,15 +134,15 @@ def _table(place: str) -> DataFrame:
             images.append(f"`{field.name}`")
         if isinstance(field.dataType, kinds.StructType) and "bytes" in field.dataType.names:
             images.append(f"`{field.name}`.`bytes`")
-    labels = [f.name for f in table.schema if isinstance(f.dataType, WHOLE_NUMBERS)]
-    if len(images) != 1 or not labels:
+    numbers = [f.name for f in table.schema if isinstance(f.dataType, WHOLE_NUMBERS)]
+    labels = [name for name in numbers if name.lower() in LABELS] or numbers
+    if len(images) != 1 or len(labels) != 1:
         columns = ", ".join(f"{f.name} ({f.dataType.simpleString()})" for f in table.schema)
         raise UserError(
             f"{place}: it should have a column of image files and one of labels, but has "
-            f"{columns[:200]}"
+            f"{columns[:200]}; call the labels' column `label`"
         )
-    label = "label" if "label" in labels else labels[0]
-    return table.selectExpr(f"{images[0]} as image", f"`{label}` as label")
+    return table.selectExpr(f"{images[0]} as image", f"`{labels[0]}` as label")
 
 
 @contextlib.contextmanager
@@ -134,5 +151,6 @@ def _failure_told(place: str) -> Iterator[None]:
         yield
     except (PySparkException, Py4JJavaError) as error:
         failure = str(error).strip()
-        damaged = f"{place}: a damaged Parquet file ({failure.splitlines()[0][:200]})"
+        cause = reasons.first_error(failure) or ""
+        damaged = f"{place}: a damaged Parquet file, or one that Spark cannot read ({cause[:200]})"
         raise UserError(reasons.of_failure(failure) or damaged) from None

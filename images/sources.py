@@ -19,7 +19,7 @@ from runtime.command_line import UserError, say
 OFFLINE = "offline"
 IDX_NAMES = idx_folder.NAMES
 # Each looks into a folder: (folder, names in it, name of the set or "", part) -> Found or None.
-LAYOUTS = (idx_folder.find, keras.find, csv_files.find, parquet.find, folders.find)
+LAYOUTS = (idx_folder.find, csv_files.find, parquet.find, folders.find, keras.find)
 MOST_SUBFOLDERS = 100  # that are looked into
 
 
@@ -75,17 +75,25 @@ def find(place: str, part: str) -> Found:
     here = _find_in(folder, wanted, part)
     if here is not None:
         return here
-    below = {}
-    for name in _visible(storage.names(folder))[:MOST_SUBFOLDERS]:
-        for inner in (storage.join(folder, name), storage.join(storage.join(folder, name), "raw")):
-            result = _find_in(inner, wanted, part)
+    below, errors = {}, []
+    names = _visible(storage.names(folder))
+    for name in names[:MOST_SUBFOLDERS]:
+        outer = storage.join(folder, name)
+        for inner in (outer, storage.join(outer, "raw")):
+            try:
+                result = _find_in(inner, wanted, part)
+            except UserError as error:  # another subfolder may hold the part
+                errors.append(error)
+                continue
             if result is not None:
-                below[inner] = result
+                of_labels = result.names or read_names(folder, names, wanted)
+                below[inner] = replace(result, names=of_labels)
+    if not below and errors:
+        raise errors[0]
     if len(below) > 1:
         raise UserError(f"{place}: holds several data sets; name one of {', '.join(below)}")
     if not below:
-        near = files.told(folder, _visible(storage.names(folder)))
-        raise UserError(f"{place}: no data set in any known layout; {near}")
+        raise UserError(f"{place}: no data set in any known layout; {files.told(folder, names)}")
     return next(iter(below.values()))
 
 

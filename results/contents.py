@@ -21,6 +21,7 @@ from runtime.command_line import UserError, printable
 
 MOST_LABELS = 256  # a label is a byte
 MOST_MEMBERS = 1000  # arrays in a file
+MOST_HEADER = 2**14  # bytes; NumPy itself refuses a header of more than 10,000
 MISSING = object()  # a field that is not there
 
 
@@ -69,7 +70,7 @@ def headers_of(content: bytes) -> dict[str, Header]:
                 raise Unusable(f"it holds {len(members)} arrays")
             for name in members:
                 with archive.open(name) as member:
-                    shape, _, dtype = npy_header(member)
+                    shape, _, dtype = npy_header(io.BytesIO(member.read(MOST_HEADER)))
                 headers[name.removesuffix(".npy")] = Header(shape, dtype)
     except Unusable:
         raise
@@ -149,6 +150,10 @@ def _is_rate(value: Any) -> bool:
     return type(value) in (int, float) and value > 0
 
 
+def _is_switch(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
 def _is_dict_of_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
@@ -191,6 +196,7 @@ OPTIONAL: dict[str, Check] = {
     "images": (_is_count, "a whole number above 0"),
     "settings.epochs": (_is_count, "a whole number above 0"),
     "settings.learning_rate": (_is_rate, "a number above 0"),
+    "settings.transpose": (_is_switch, "true or false"),
     "settings.optimizer": (_is_text, "a text"),
     "settings.schedule": (_is_text, "a text"),
     "versions": (_is_dict_of_texts, "texts by name"),

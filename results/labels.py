@@ -107,6 +107,7 @@ def as_row(answer: Label, width: int, class_width: int) -> str:
     A longer file name stands above its row, the reason for doubt below.
     """
     above, name = "", os.fsencode(answer.file).decode(errors="replace")
+    name = printable(name, len(name))
     if len(name) > width:
         above, name = f"{name}\n", ""
     first, second = answer.names[answer.digit], answer.names[answer.runner_up]

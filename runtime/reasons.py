@@ -79,6 +79,7 @@ FAILURES = (
         "Spark cannot listen at the address that it was given: unset SPARK_LOCAL_IP, "
         "spark.driver.bindAddress and spark.driver.host, or set them to one of this machine",
     ),
+    (r"Relative path in absolute URI: (\S+)", "Hadoop reads no file with a colon in its name: {0}"),
     (r"UnknownHostException: ([^\s:]+)", "the name {0} has no address: is it spelled correctly?"),
 )
 NOISE = re.compile(

@@ -33,6 +33,11 @@ def is_remote(place: str) -> bool:
     return is_uri(place) and not place.startswith("file:")
 
 
+def absolute(place: str) -> str:
+    """The place, so that it means the same in any current folder."""
+    return place if is_uri(place) else os.path.abspath(place)
+
+
 def join(folder: str, name: str) -> str:
     """The place of a file in a folder."""
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)
@@ -44,10 +49,15 @@ def pattern(folder: str, glob: str) -> str:
 
 
 def for_spark(place: str) -> str:
-    """What Spark's own readers take for a place; a local path becomes a URI."""
+    """What Spark's own readers take for a place; a local path becomes a URI. Raises UserError."""
     uri = _as_hadoop_has_it(place) if is_uri(place) else f"file://{os.path.abspath(place)}"
     # Hadoop takes these characters for a pattern or a separator; `?` matches each of them.
-    return re.sub(r"[][*?{}\\,]", "?", uri)
+    glob = re.sub(r"[][*?{}\\,]", "?", uri)
+    if glob != uri:
+        path, system = _hadoop(glob)
+        if len(system.globStatus(path) or ()) > 1:
+            raise UserError(f"{place}: Spark cannot tell it from others named alike; rename it")
+    return glob
 
 
 def names(folder: str) -> list[str]:

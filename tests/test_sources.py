@@ -13,7 +13,8 @@ from PIL import Image
 from test_data_loader import assert_same, joined, raw_files
 
 import data_loader
-from images import classes, csv_files, sources
+from images import classes, csv_files, found, sources
+from images.decode import decoded
 from images.idx_files import encode
 from runtime.command_line import UserError
 
@@ -595,3 +596,153 @@ def test_look_works_where_executors_read(spark, parts, tmp_path, write, capsys):
     assert data_loader.main(["look", str(tmp_path), "--plots-dir", str(tmp_path)]) == 0
     assert " 100 " in capsys.readouterr().out
     assert (tmp_path / "data.png").exists()
+
+
+# ---- Sets as they lie about.
+
+
+def test_a_validation_set_is_the_test_set_only_where_there_is_no_other(spark, parts, tmp_path):
+    write_csv({"val": parts["train"], **parts}, tmp_path)
+    write_folders({"val": parts["train"], **parts}, tmp_path / "folders")
+    for folder in (tmp_path, tmp_path / "folders"):
+        assert data_loader.load(spark, str(folder), "test", TEN).size == 60
+    (tmp_path / "mnist_test.csv").unlink()
+    assert sources.find(str(tmp_path), "test").files == (f"{tmp_path}/mnist_val.csv",)
+
+
+def test_parquet_files_are_complete_and_not_counted_twice(tmp_path):
+    for name in ("train-00000-of-00002", "train-00000-of-00002 (1)", "test", "validation"):
+        (tmp_path / f"{name}.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="its neighbour -00001-of-00002 is missing"):
+        sources.find(str(tmp_path), "train")
+    assert sources.find(str(tmp_path), "test").files == (f"{tmp_path}/test.parquet",)
+    shutil.move(tmp_path / "train-00000-of-00002.parquet", tmp_path / "other.txt")
+    for folder in ("train", "test", "val"):
+        (tmp_path / "below" / folder).mkdir(parents=True)
+        (tmp_path / "below" / folder / "0.parquet").write_bytes(b"PAR1")
+    assert sources.find(str(tmp_path / "below"), "test").files == (
+        f"{tmp_path}/below/test/0.parquet",
+    )
+    (tmp_path / "train-00001-of-00002.parquet").write_bytes(b"PAR1")  # and the first as a copy
+    assert len(sources.find(str(tmp_path), "train").files) == 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ("id bigint, image binary, Label bigint", ""),
+        ("image binary, digit int, id int", ""),
+        ("id int, image binary, species int", "call the labels' column `label`"),
+    ],
+)
+def test_the_column_of_labels_is_known_by_its_name(spark, parts, tmp_path, columns, said):
+    from pyspark.sql import SparkSession
+
+    images, labels = parts["train"]
+    names = [column.split()[0] for column in columns.split(", ")]
+    rows = []
+    for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
+        values = {"id": number, "image": png(image)}
+        rows.append(tuple(values.get(name, label) for name in names))
+    frame = SparkSession.builder.getOrCreate().createDataFrame(rows, columns)
+    frame.coalesce(1).write.parquet((tmp_path / "made").as_uri())
+    (file,) = (tmp_path / "made").glob("*.parquet")
+    shutil.copy(file, tmp_path / "train.parquet")
+    if said:
+        assert said in refusal(spark, tmp_path)
+    else:
+        assert_same(
+            joined(data_loader.load(spark, str(tmp_path), "train", TEN).blocks), (images, labels)
+        )
+
+
+def test_names_of_classes_may_lie_above_the_data(spark, parts, tmp_path):
+    idx_as(parts, tmp_path, "MNIST/raw/{set}-{kind}-idx{dim}-ubyte")
+    (tmp_path / "classes.txt").write_text("\n".join("abcdefghij"))
+    assert data_loader.load(spark, str(tmp_path), "test", [1, 9]).classes == ("b", "j")
+
+
+def test_the_parts_may_lie_side_by_side_in_folders_of_their_own(parts, tmp_path):
+    for part in ("train", "test"):
+        idx_as({part: parts[part]}, tmp_path, f"a_{part}/{{set}}-{{kind}}-idx{{dim}}-ubyte")
+        assert_same(sources.find(str(tmp_path), part).read(TEN)[:2], parts[part])
+
+
+def test_an_npz_file_beside_a_data_set_is_passed_over(parts, tmp_path):
+    write_csv(parts, tmp_path)
+    np.savez(tmp_path / "my_weights.npz", W=np.zeros(3))
+    assert sources.find(str(tmp_path), "train").layout == "CSV"
+
+
+def test_classes_numbered_beyond_a_byte_keep_their_numbers_as_names(spark, parts, tmp_path):
+    write_folders(parts, tmp_path, [str(1000 + digit) for digit in TEN])
+    assert data_loader.load(spark, str(tmp_path), "test", [3, 5]).classes == ("1003", "1005")
+
+
+def test_only_emnist_itself_is_set_upright():
+    names = "emnist-letters-train.csv", "gzip_emnist_train.csv", "chinesemnist_train.csv"
+    assert [found.is_emnist(name) for name in names] == [True, True, False]
+
+
+def test_a_folder_that_spark_takes_for_a_pattern_is_not_mixed_with_another(spark, parts, tmp_path):
+    write_csv(parts, tmp_path / "m[1]")
+    assert data_loader.load(spark, str(tmp_path / "m[1]"), "test", TEN).size == 60
+    write_csv(parts, tmp_path / "mx1y")
+    assert "named alike" in refusal(spark, tmp_path / "m[1]")
+
+
+def test_a_colon_in_a_name_is_named_as_the_cause(spark, parts, tmp_path):
+    write_csv(parts, tmp_path, name="10:30_{part}.csv")
+    argv = ["look", str(tmp_path), "--plots-dir", str(tmp_path)]
+    with pytest.raises(UserError, match="Hadoop reads no file with a colon in its name: 10:30_tr"):
+        with data_loader.spark_context("look"):
+            data_loader.main.__wrapped__(argv)
+
+
+def digit_as(mode: str, image: np.ndarray) -> tuple[bytes, np.ndarray]:
+    """The content of an image file of a digit in some form, and the pixels that it should give."""
+    levels, content = image.reshape(28, 28), io.BytesIO()
+    if mode == "ink on nothing":
+        rgba = np.zeros((28, 28, 4), np.uint8)
+        rgba[..., 3] = levels
+        Image.fromarray(rgba).save(content, "PNG")
+        return content.getvalue(), 255 - image
+    if mode == "held sideways":
+        exif = Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise
+        Image.fromarray(np.rot90(levels).copy()).save(content, "PNG", exif=exif)
+    elif mode == "16 bits":
+        Image.fromarray(levels.astype(np.uint16) * 257).save(content, "PNG")
+    elif mode == "bytes in 16 bits":
+        Image.fromarray(levels.astype(np.uint16)).save(content, "PNG")
+    elif mode == "shares":
+        Image.fromarray((levels / np.float32(255)).astype(np.float32)).save(content, "TIFF")
+    return content.getvalue(), image
+
+
+@pytest.mark.parametrize(
+    "mode", ["ink on nothing", "held sideways", "16 bits", "bytes in 16 bits", "shares"]
+)
+def test_an_image_file_of_any_form_gives_its_digit(parts, mode):
+    content, expected = digit_as(mode, parts["train"][0][0])
+    pixels, was_scaled = decoded(content, "a file")
+    np.testing.assert_allclose(pixels, expected, atol=1)
+    assert not was_scaled
+
+
+@pytest.mark.parametrize("side", [2100, 20_000])
+def test_an_image_of_too_many_pixels_is_told_the_limit(side):
+    content = io.BytesIO()
+    Image.new("1", (side, side)).save(content, "PNG")
+    with pytest.raises(UserError, match="more than the 4,000,000 that are read; shrink the image"):
+        decoded(content.getvalue(), "large.png")
+
+
+def test_look_names_what_is_missing_and_shards_are_not_made_of_half_a_set(parts, tmp_path, capsys):
+    idx_as(parts, tmp_path, "{set}-{kind}-idx{dim}-ubyte")
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    assert data_loader.main(["look", str(tmp_path), "--plots-dir", str(tmp_path)]) == 0
+    assert f"note: {tmp_path}: t10k-labels-idx1-ubyte (or t10k" in capsys.readouterr().out
+    assert data_loader.main(["shard", str(tmp_path), str(tmp_path / "new")]) == 1
+    assert "t10k-labels-idx1-ubyte (or t10k" in capsys.readouterr().err

@@ -10,12 +10,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+import numpy as np
 from pyspark import SparkContext
 
 import data_loader
 from data_loader import Split
 from images import sources
-from images.blocks import Block, scaled
+from images.blocks import SIDE, Block, scaled
+from images.decode import border
 from network.layers import Arrays
 from network.sequential import initial_parameters
 from pictures import figures
@@ -31,6 +33,11 @@ from training.data import joined_for_averaging, sample_of
 from training.progress import is_finished
 from training.recipes import IN_PARTITION
 from training.settings import Settings, complete, network_of, saved_settings
+
+LIGHT_ON_DARK = (
+    "predict.py and the page turn your images into light ink on black, so this network will "
+    "misread them: invert the images of the data set first"
+)
 
 
 class Run(NamedTuple):
@@ -87,6 +94,8 @@ def prepared(settings: Settings, given: Mapping[str, Any]) -> Iterator[Run]:
         with joined_for_averaging(split, settings) as joined:
             # Read it now: Ctrl-C may stop Spark together with the training.
             sample = sample_of(joined, doubt.SAMPLE, settings.seed)
+            if np.median(border(sample[0].reshape(-1, SIDE, SIDE).T)) > 127:
+                say(f"note: {split.name} is dark on light; {LIGHT_ON_DARK}")
             yield Run(spark, joined, settings, start, saver, sample)
 
 
@@ -118,7 +127,8 @@ def initial_of(settings: Settings) -> Arrays:
 
 def settings_content(settings: Settings, split: Split) -> dict[str, Any]:
     """The content of settings.json: everything on which the result depends."""
-    data: dict[str, Any] = {"name": split.name, "place": split.place, "sha256": split.sha256}
+    place = split.place if split.place == sources.OFFLINE else storage.absolute(split.place)
+    data: dict[str, Any] = {"name": split.name, "place": place, "sha256": split.sha256}
     if split.classes:
         data["classes"] = split.classes
     if split.counts:

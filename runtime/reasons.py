@@ -40,7 +40,15 @@ FAILURES = (
         r"reading the port number from pyspark.daemon's stdout|Bad data in pyspark.daemon's",
         "{python} cannot run PySpark {spark}; it may be too old, or another program; {right}",
     ),
-    (r"No space left on device|Disk quota exceeded", NO_SPACE),
+    (r"No space left on device|Disk quota exceeded|File too large", NO_SPACE),
+    (
+        r"unable to create (?:new )?native thread",
+        "no more threads may start here: raise the limit (ulimit -u; docker run --pids-limit)",
+    ),
+    (
+        r"Too many open files|Config file not found on classpath",  # which cannot be opened
+        "no more files may be opened here: raise the limit (ulimit -n 4096)",
+    ),
     (
         r"(?:^|\W)(?:\w+\.)*_?(?:Array)?MemoryError\b|failed to map segment|"
         r"Cannot allocate memory|cannot allocate memory",
@@ -84,7 +92,8 @@ FAILURES = (
 )
 NOISE = re.compile(
     r"Error occurred during initialization|Could not create the Java Virtual Machine|"
-    r"A fatal exception has occurred|^Picked up|^WARNING|\bWARN\b|\bINFO\b|^Using Spark's default"
+    r"A fatal exception has occurred|^Picked up|^WARNING|\bWARN\b|\bINFO\b|^Using Spark's default|"
+    r"^To adjust logging|Error initializing SparkContext"
 )
 BEHIND_TRACEBACK = re.compile(
     r"\n\s*\n?\s*(?:SQLSTATE|JVM stacktrace|at org\.|at java|Driver stacktrace)"
@@ -109,14 +118,17 @@ def facts(text: str, found: re.Match[str]) -> dict[str, str]:
     python = os.environ.get(variable, "python3")
     is_ours = python == sys.executable
     start = text.rfind("\n", 0, found.start()) + 1
+    origin, right = "", "install the same Python and packages on all workers"
+    if not is_ours:
+        origin = f", because {variable} is not set"
+        right = f"set {variable} to {sys.executable} before Spark starts"
+        if variable in os.environ:
+            origin = f", from {variable}"
+            right = f"unset {variable}, or set it to {sys.executable}"
+        right += "; on a cluster, to a Python with the program's packages on all workers"
     return {
-        "python": f"the executors' Python ({python}{'' if is_ours else f', from {variable}'})",
-        "right": (
-            "install the same Python and packages on all workers"
-            if is_ours
-            else f"unset {variable}, or set it to {sys.executable}; on a cluster, to a Python with "
-            "the program's packages on all workers"
-        ),
+        "python": f"the executors' Python ({python}{origin})",
+        "right": right,
         "spark": spark,
         "javas": javas(spark),
         "line": text[start:].split("\n", 1)[0].strip()[:200],
@@ -160,5 +172,11 @@ def java_that_fails(java: str, printed: str) -> UserError:
         for name in ("_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS")
         if os.environ.get(name)
     ]
-    cause = f"; unset or correct {' and '.join(given)}" if given else "; install Java anew"
-    return UserError(f"{java} does not start: {line or 'it prints nothing'}{cause}")
+    remedy = "install Java anew"
+    if given:
+        remedy = f"unset or correct {' and '.join(given)}"
+    elif re.search("allocate|reserve|memory|create .*Thread", line or ""):
+        remedy = "free memory, or raise the limits of this shell (ulimit -a)"
+    elif "working directory" in (line or ""):
+        remedy = "the current folder was deleted; change to another one"
+    return UserError(f"{java} does not start: {line or 'it prints nothing'}; {remedy}")

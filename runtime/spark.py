@@ -21,7 +21,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from py4j.protocol import Py4JError, Py4JJavaError, Py4JNetworkError
 from pyspark import RDD, Broadcast, SparkConf, SparkContext, StorageLevel
@@ -71,11 +71,14 @@ def spark_context(name: str) -> Iterator[SparkContext]:
         with _told_plainly():
             yield SparkContext._active_spark_context
         return
-    with _temporary_folders(name) as (folder, sockets):
+    with (
+        _temporary_folders(name) as (folder, sockets),
+        tempfile.TemporaryFile(dir=folder) as log,  # its folder may go before it was read
+    ):
         try:
             say_what_begins("starting Spark")
-            context = _start(name, folder, sockets)
-            with _told_plainly(folder), _reminding_of_executors(context):
+            context = _start(name, folder, sockets, log)
+            with _told_plainly(log), _reminding_of_executors(context):
                 context.setLogLevel("ERROR")
                 _keep_failed_tasks_out_of_log(context)
                 # Of a Java that has ended it would print the traceback of its own thread.
@@ -217,7 +220,7 @@ def _full_disk_is_named() -> Iterator[None]:
         raise
 
 
-def _start(name: str, folder: str, sockets: str) -> SparkContext:
+def _start(name: str, folder: str, sockets: str, printed: BinaryIO) -> SparkContext:
     logging.getLogger().addFilter(_not_told_twice)
     logging.getLogger("py4j").setLevel(logging.CRITICAL)  # it raises too what it logs
     options, master = "", ""
@@ -231,16 +234,17 @@ def _start(name: str, folder: str, sockets: str) -> SparkContext:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     before = signal.getsignal(signal.SIGINT)
     try:
-        java.start(folder, sockets, options)
+        java.start(folder, sockets, printed, options)
         return SparkContext(conf=_settings(name, sockets))
     except UserError:
         raise
     except Exception as error:
-        log = java.said(folder)
+        log = java.said(printed)
         reason = " ".join(str(getattr(error, "java_exception", error)).split())
         known = reasons.of_failure(reason, master) or reasons.of_failure(log, master)
         line = reasons.first_error(log)
-        if line is not None and "JAVA_GATEWAY_EXITED" in reason:
+        has_ended = isinstance(error, (ConnectionError, Py4JNetworkError))
+        if line is not None and (has_ended or "JAVA_GATEWAY_EXITED" in reason):
             reason = line  # PySpark itself knows no more than that
         elif line is not None:
             reason = f"{reason[:300]}; Java said: {line}"
@@ -312,7 +316,8 @@ def _settings(name: str, sockets: str) -> SparkConf:
     threads = re.fullmatch(r"local(?:\[(\*|\d+)\])?", master)
     if threads:  # a task is tried again only where the master itself says how often
         failures = conf.get("spark.task.maxFailures", "4")
-        conf.set("spark.master", f"local[{threads[1] or 1},{failures}]")
+        if failures.isdigit():  # Spark itself refuses another text
+            conf.set("spark.master", f"local[{threads[1] or 1},{failures}]")
     if master.startswith("local") and {"", os.getcwd()} & set(sys.path):
         # Modules beside a notebook are found by executors too, but after the program's own.
         conf.setIfMissing("spark.executorEnv.PYTHONPATH", os.getcwd())
@@ -383,10 +388,11 @@ def _not_told_twice(record: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def _told_plainly(folder: str = "") -> Iterator[None]:
+def _told_plainly(printed: BinaryIO | None = None) -> Iterator[None]:
     """Turn the error of a job that Spark gave up into one line.
 
-    Java's text is read at once, because Java has ended when Python prints the exception.
+    printed: the file of what Java prints. Java's text is read at once, because Java has ended when
+    Python prints the exception.
     """
     try:
         with _full_disk_is_named():
@@ -395,12 +401,12 @@ def _told_plainly(folder: str = "") -> Iterator[None]:
         if _is_of_ctrl_c(error):
             raise KeyboardInterrupt from None  # which takes spark-submit's Java too
         if not java.is_running():
-            raise UserError(JAVA_ENDED) from None
+            raise UserError(reasons.of_failure(java.said(printed)) or JAVA_ENDED) from None
         # Where a SparkSession has been made, PySpark turns Java's exceptions into its own.
         if not isinstance(error, (Py4JJavaError, CapturedException)):
             raise
         failure = getattr(error, "java_exception", error)
-        raise _as_told(str(failure).strip(), java.said(folder)) from None
+        raise _as_told(str(failure).strip(), java.said(printed)) from None
 
 
 def _is_of_ctrl_c(error: BaseException | None) -> bool:

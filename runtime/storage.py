@@ -177,6 +177,11 @@ def _try_local(folder: Path) -> None:
         try:
             os.stat(present)
         except FileNotFoundError:
+            if present.is_symlink():
+                target = os.readlink(present)
+                raise UserError(
+                    f"cannot write {present}: it links to {target}, which is missing"
+                ) from None
             continue
         with tempfile.TemporaryFile(dir=present) as file:
             file.write(b"anything")

@@ -5,7 +5,9 @@ import itertools
 import json
 import math
 import re
+import shutil
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -644,3 +646,16 @@ def test_a_checkpoint_of_another_network_is_not_resumed(run, tmp_path):
     assert [array.shape for array in loaded.parameters] == [(784, 12), (1, 12), (12, 10), (1, 10)]
     other = MLP.replace("12", "13")
     assert run("model", "--network", other, "--epochs", 1, "--resume")[0] == 1
+
+
+def test_a_data_set_that_is_dark_on_light_is_said_to_be_so(small_mnist, tmp_path, capsys):
+    images = Path(small_mnist, "train-images-idx3-ubyte").read_bytes()
+    inverted = images[:16] + bytes(255 - byte for byte in images[16:])
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(inverted)
+    shutil.copy(Path(small_mnist, "train-labels-idx1-ubyte"), tmp_path)
+    for data, count in ((str(tmp_path), 1), (small_mnist, 0)):
+        words = ["--data", data, "--model-dir", str(tmp_path / "m"), "--plots-dir", str(tmp_path)]
+        assert train.main([*words, "--epochs", "1", "--strategy", "partitions"]) == 0
+        assert (
+            capsys.readouterr().out.count("is dark on light; predict.py and the page turn") == count
+        )

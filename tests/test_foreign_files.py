@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import struct
 import subprocess
 import sys
 import tracemalloc
@@ -82,6 +83,19 @@ def test_a_small_file_cannot_unpack_to_a_large_memory(model, shape):
         load_model(str(model))
     except UserError as error:
         assert shape != (784, 4) and f"{model}/parameters.npz: W1 has shape" in str(error)
+    finally:
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 2**24
+
+
+def test_a_small_file_cannot_unpack_to_a_large_header(model):
+    header = b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**28) + b" " * 2**28
+    with zipfile.ZipFile(model / "parameters.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("W1.npy", header)
+    tracemalloc.start()
+    try:
+        assert "cut off, or not a model file" in refusal(load_model, str(model))
     finally:
         _, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()

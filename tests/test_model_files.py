@@ -328,6 +328,7 @@ def test_settings_that_are_no_json_object_are_refused(tmp_path, content):
         {"data": "data/mnist"},
         {"data": {}},
         {"data": {"place": None}},
+        {"settings": SETTINGS["settings"] | {"transpose": "false"}},
         {"data": {"place": ["data/mnist"]}},
     ],
     ids=str,

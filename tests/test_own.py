@@ -12,6 +12,7 @@ import pytest
 from photographs import CONDITIONS, picture_of
 from PIL import Image, ImageDraw, ImageFilter
 
+from images import own
 from images.own import read_digit
 from runtime.command_line import UserError
 
@@ -404,6 +405,14 @@ def test_a_large_picture_in_any_mode_is_read_as_a_small_one(read, mode):
     else:
         large = large.convert("RGB").convert(mode)
     assert difference(read(large, compress_level=1), read(picture)) < 4
+
+
+def test_a_progressive_photograph_has_to_be_decoded_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(own, "MOST_PIXELS", 500_000)
+    for progressive in (False, True):
+        Image.new("L", (1000, 1000)).save(tmp_path / "photo.jpg", progressive=progressive)
+        with pytest.raises(UserError, match="million pixels" if progressive else "no digit"):
+            read_digit(tmp_path / "photo.jpg")
 
 
 @pytest.mark.parametrize("strange", [np.nan, np.inf, -np.inf])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -366,6 +367,13 @@ def test_the_table_of_scores_fits_40_columns():
     assert [row.split()[-3:] for row in narrow[1:-1]] == [row.split()[-3:] for row in wide[1:-1]]
 
 
+def test_a_file_name_cannot_forge_a_row(model, medium_mnist, tmp_path, capsys):
+    forged = str(tmp_path / "x\nreal.png   7   0.999  1 (0.000)")
+    os.rename(draw_test_images(medium_mnist, tmp_path, 1)[0], forged)
+    assert predict.main([forged, "--model-dir", model]) == 0
+    assert not any(line.startswith("real.png") for line in capsys.readouterr().out.splitlines())
+
+
 @pytest.mark.long
 def test_a_file_name_that_is_no_text_is_answered(model, medium_mnist, tmp_path):
     file = os.fsencode(draw_test_images(medium_mnist, tmp_path, 1)[0])
@@ -375,6 +383,24 @@ def test_a_file_name_that_is_no_text_is_answered(model, medium_mnist, tmp_path):
         capture_output=True,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_model_without_its_settings_is_told_what_is_missing(model, tmp_path, capsys):
+    shutil.copy(Path(model, "parameters.npz"), tmp_path)
+    assert predict.main(["digit.png", "--model-dir", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert said == f"error: {tmp_path}: settings.json is missing; run train.py first\n"
+
+
+def test_data_that_nobody_named_is_said_to_be_that_of_the_training(model, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "model")
+    settings = json.loads((tmp_path / "model" / "settings.json").read_text())
+    assert os.path.isabs(settings["data"]["place"])
+    settings["data"]["place"] = "/moved/away"
+    (tmp_path / "model" / "settings.json").write_text(json.dumps(settings))
+    assert predict.main(["--model-dir", str(tmp_path / "model")]) == 1
+    said = capsys.readouterr().err
+    assert "--data (by default, that of the training) /moved/away: no such folder" in said
 
 
 @pytest.mark.parametrize("images", [[], ["digit.png"]])

@@ -48,6 +48,13 @@ KNOWN = {
     ),
     "26/11/25 23:20:00 ERROR StandaloneSchedulerBackend: Application has been killed. Reason: All "
     "masters are unresponsive! Giving up.": "the Spark master spark://dead:7077 does not answer",
+    "java.lang.OutOfMemoryError: unable to create native thread: possibly out of memory or "
+    "process/resource limits reached": "no more threads may start here",
+    "java.net.SocketException: Too many open files": "no more files may be opened here",
+    "java.lang.AssertionError: Config file not found on classpath: org/apache/spark/x": (
+        "no more files may be opened here: raise the limit (ulimit -n"
+    ),
+    "java.net.URISyntaxException: Relative path in absolute URI: 10:30.csv": "a colon in its name",
     "java.lang.UnsupportedOperationException: getSubject is not supported": (
         "does not run on this Java; install Java"
     ),
@@ -135,3 +142,26 @@ def test_a_java_that_does_not_start_is_told_with_the_variable(monkeypatch):
     monkeypatch.setenv("_JAVA_OPTIONS", "-XX:+Old")
     told = str(reasons.java_that_fails("/bin/java", printed))
     assert told.endswith("'Old'; unset or correct _JAVA_OPTIONS=-XX:+Old")
+    monkeypatch.delenv("_JAVA_OPTIONS")
+    for printed, remedy in LIMITED.items():
+        assert str(reasons.java_that_fails("/bin/java", printed)).endswith(remedy)
+
+
+LIMITED = {
+    "Error occurred during initialization of VM\nCould not allocate compressed class space: 1 b": (
+        "; free memory, or raise the limits of this shell (ulimit -a)"
+    ),
+    "Error occurred during initialization of VM\nCould not create G1ServiceThread": "(ulimit -a)",
+    "Error occurred during initialization of VM\nCould not determine current working directory.": (
+        "; the current folder was deleted; change to another one"
+    ),
+}
+
+
+def test_an_executors_python_that_nobody_named_is_said_to_be_so(monkeypatch):
+    monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
+    told = reasons.of_failure("ModuleNotFoundError: No module named 'numpy'")
+    assert told.startswith(
+        "the executors' Python (python3, because PYSPARK_PYTHON is not set) has no numpy: set "
+        f"PYSPARK_PYTHON to {sys.executable} before Spark starts"
+    )

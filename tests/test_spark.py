@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import random
+import re
 import shutil
 import signal
 import socket
@@ -592,6 +593,15 @@ def test_java_that_is_killed_in_an_epoch_is_told_in_one_line(small_mnist, tmp_pa
         process.kill()
     assert process.returncode == 1
     assert errors == "error: Spark's Java process has ended; was it killed, or out of memory?\n"
+
+
+@pytest.mark.long
+def test_what_java_said_before_it_ended_by_itself_is_told(small_mnist, tmp_path):
+    words = "--data", small_mnist, "--model-dir", tmp_path / "m", "--plots-dir", tmp_path
+    process = start("train.py", *words, SPARK_LOCAL_DIRS="/proc/none")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert re.fullmatch("error: Spark did not start: [^\n]*/proc/none[^\n]*\n", errors)
 
 
 @pytest.mark.long

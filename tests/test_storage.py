@@ -361,3 +361,9 @@ def test_a_file_that_is_damaged_under_its_check_sum_is_refused(spark, tmp_path):
     storage.write(place, b"content")
     (tmp_path / "file").write_bytes(b"c0ntent")
     assert refusal(storage.read, place).startswith(f"cannot read {place}: ")
+
+
+def test_a_link_to_a_folder_that_is_missing_is_named(tmp_path):
+    (tmp_path / "model").symlink_to(tmp_path / "not mounted")
+    with pytest.raises(UserError, match="model: it links to .*/not mounted, which is missing"):
+        storage.check_writable(str(tmp_path / "model"))

@@ -143,9 +143,7 @@ def _parsed(content: bytes) -> tuple[Progress, dict[str, Any]]:
     found: dict[str, Arrays] = {}
     for kind in kinds:
         members = [f"{kind}.{name}" for name in names]
-        contents.check_shapes(headers, members, shapes)
-        found[kind] = contents.arrays_of(content, members)
-        contents.require_finite(members, found[kind])
+        found[kind] = contents.finite_floats(content, headers, members, shapes)
     parameters, best = found.pop("parameters"), found.pop("best", None)
     return Progress(parameters, found, _history(history), best), run
 

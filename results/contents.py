@@ -42,12 +42,9 @@ def parse_run(text: bytes) -> dict[str, Any]:
         run = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         raise Unusable("not the settings of a run (not JSON, or cut off)") from None
-    for path, (is_right, what) in REQUIRED.items():
-        if not is_right(_field(run, path)):
-            raise Unusable(f"not the settings of a run ({path} is not {what})")
-    for path, (is_right, what) in OPTIONAL.items():
+    for path, (is_right, what) in (REQUIRED | OPTIONAL).items():
         value = _field(run, path)
-        if value is not MISSING and not is_right(value):
+        if not is_right(value) and (value is not MISSING or path in REQUIRED):
             raise Unusable(f"not the settings of a run ({path} is not {what})")
     for path, verb in (("data.classes", "name"), ("data.counts", "count")):
         values = _field(run, path)
@@ -88,10 +85,10 @@ def arrays_of(content: bytes, names: Sequence[str]) -> Arrays:
         raise Unusable("cut off, or not a model file") from None
 
 
-def check_shapes(
-    headers: Mapping[str, Header], names: Sequence[str], shapes: Sequence[Shape]
-) -> None:
-    """Raise Unusable unless these arrays are floats of these shapes."""
+def finite_floats(
+    content: bytes, headers: Mapping[str, Header], names: Sequence[str], shapes: Sequence[Shape]
+) -> Arrays:
+    """The named arrays, if they are finite floats of these shapes. Raises Unusable."""
     for name, shape in zip(names, shapes, strict=True):
         if name not in headers:
             raise Unusable(f"{name} is missing")
@@ -100,13 +97,11 @@ def check_shapes(
             raise Unusable(f"{name} has shape {header.shape} where {shape} belongs")
         if header.dtype not in (np.float32, np.float64):
             raise Unusable(f"{name} holds {header.dtype}, not float32 or float64")
-
-
-def require_finite(names: Sequence[str], arrays: Arrays) -> None:
-    """Raise Unusable unless all numbers are finite."""
+    arrays = arrays_of(content, names)
     for name, array in zip(names, arrays, strict=True):
         if not np.isfinite(array).all():
             raise Unusable(f"{name} holds numbers that are not finite")
+    return arrays
 
 
 def refuse(place: str, reason: Unusable, remedy: str) -> NoReturn:

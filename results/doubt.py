@@ -167,9 +167,7 @@ def load(folder: str, parameters: Arrays) -> Doubt:
         axes = headers.get("axes")
         d = axes.shape[-1] if axes is not None and axes.shape else 0
         names, shapes = [LIMITS, *ARRAYS], [(3,), *shapes_of(min(d, VALUES), classes)]
-        contents.check_shapes(headers, names, shapes)
-        limits, *arrays = contents.arrays_of(content, names)
-        contents.require_finite(names, (limits, *arrays))
+        limits, *arrays = contents.finite_floats(content, headers, names, shapes)
     except Unusable as reason:
         contents.refuse(place, reason, "delete it, or train the model again")
     return Doubt(*limits.tolist(), *arrays)

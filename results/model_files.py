@@ -95,12 +95,9 @@ def load_parameters(folder: str, network: Network) -> Arrays:
         more = sorted(headers.keys() - set(names))
         if more:
             raise contents.Unusable(f"it holds {', '.join(more)}, unknown to this network")
-        contents.check_shapes(headers, names, shapes)
-        parameters = contents.arrays_of(content, names)
-        contents.require_finite(names, parameters)
+        return contents.finite_floats(content, headers, names, shapes)
     except contents.Unusable as reason:
         contents.refuse(place, reason, "train the model again")
-    return parameters
 
 
 def most_bytes(shapes: Sequence[Shape]) -> int:

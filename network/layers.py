@@ -357,49 +357,42 @@ class Dropout(Layer):
 
 
 class Activation(Layer, in_text=False):
-    """A function of each number, or of each row."""
+    """A function of each number, H = f(H^), and its slope f'(H^), computed from H."""
 
     input_delta_formula = "{delta} * {word}'({a})"
+    f: ClassVar[Any]
+    slope_from: ClassVar[Any]
+
+    def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
+        """H = f(H^); keeps H."""
+        value = self.f(a)
+        return value, value
+
+    def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
+        """delta * f'(H^), from H."""
+        return delta * self.slope_from(kept)
 
 
 class Sigmoid(Activation):
     """1 / (1 + exp(-a)), the article's activation."""
 
-    def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
-        """H = sigmoid(H^); keeps H."""
-        value = nn_math.sigmoid(a)
-        return value, value
-
-    def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """delta * sigmoid'(H^), from H."""
-        return delta * nn_math.sigmoid_prime_of(kept)
+    f = staticmethod(nn_math.sigmoid)
+    slope_from = staticmethod(nn_math.sigmoid_prime_of)
 
 
 class Tanh(Activation):
     """The hyperbolic tangent; its derivative is 1 - tanh^2."""
 
-    def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
-        """H = tanh(H^); keeps H."""
-        value = np.tanh(a)
-        return value, value
-
-    def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """delta * (1 - H^2)."""
-        return delta * (1 - kept * kept)
+    f = staticmethod(np.tanh)
+    slope_from = staticmethod(lambda H: 1 - H * H)
 
 
 class Relu(Activation):
     """max(a, 0); its derivative at 0 is 0 (Nair, Hinton, "Rectified Linear Units", 2010)."""
 
     is_relu = True
-
-    def forward(self, a: np.ndarray, parameters: Arrays, key: Key | None) -> tuple[Any, np.ndarray]:
-        """H = max(H^, 0)."""
-        return a, np.maximum(a, 0)
-
-    def input_delta(self, kept: Any, delta: np.ndarray, parameters: Arrays) -> np.ndarray:
-        """delta where H^ was above 0."""
-        return delta * (kept > 0)
+    f = staticmethod(lambda a: np.maximum(a, 0))
+    slope_from = staticmethod(lambda H: H > 0)
 
 
 class Softmax(Activation):

@@ -58,8 +58,8 @@ TABLE = {
     ],
     ("network/layers.py", "network"): [
         ("larger = a[place] > value", "larger = a[place] >= value"),
-        ("return delta * (1 - kept * kept)", "return delta * (1 - kept)"),
-        ("return delta * (kept > 0)", "return delta * (kept >= 0)"),
+        ("lambda H: 1 - H * H", "lambda H: 1 - H"),
+        ("lambda H: H > 0", "lambda H: H >= 0"),
         ("variance = 2 / inputs if relu", "variance = 1 / inputs if relu"),
     ],
     ("training/sums.py", "train"): [

@@ -40,14 +40,9 @@ def _freeze_imports() -> None:
 def shifted(images: np.ndarray, chance: np.random.Generator, most: int) -> np.ndarray:
     """Each image (n, 784) moved by up to `most` pixels each way, with 0 where nothing was."""
     offsets = chance.integers(0, 2 * most + 1, (len(images), 2))
-    margins = (0, 0), (most, most), (most, most)
-    wide = np.pad(images.reshape(-1, SIDE, SIDE), margins)
-    moved = np.empty_like(images).reshape(-1, SIDE, SIDE)
-    for down in range(2 * most + 1):
-        for right in range(2 * most + 1):
-            here = np.flatnonzero((offsets == (down, right)).all(axis=1))
-            moved[here] = wide[here, down : down + SIDE, right : right + SIDE]
-    return moved.reshape(images.shape)
+    wide = np.pad(images.reshape(-1, SIDE, SIDE), ((0, 0), (most, most), (most, most)))
+    windows = np.lib.stride_tricks.sliding_window_view(wide, (SIDE, SIDE), (1, 2))
+    return windows[np.arange(len(images)), *offsets.T].reshape(images.shape)
 
 
 def warped(

@@ -140,7 +140,7 @@ def _parsed(content: bytes) -> tuple[Progress, dict[str, Any]]:
     names = parameter_names(len(shapes))
     if len(headers) != len(kinds) * len(names):
         raise Unusable("its arrays are not those of the network")
-    found: dict[str, Arrays] = {}
+    found = {}
     for kind in kinds:
         members = [f"{kind}.{name}" for name in names]
         found[kind] = contents.finite_floats(content, headers, members, shapes)

@@ -19,7 +19,6 @@ from network.layers import Arrays, NetworkError, Shape
 from network.sequential import read
 from runtime.command_line import UserError, printable
 
-MOST_LABELS = 256  # a label is a byte
 MOST_MEMBERS = 1000  # arrays in a file
 MOST_HEADER = 2**14  # bytes; NumPy itself refuses a header of more than 10,000
 MISSING = object()  # a field that is not there
@@ -89,9 +88,10 @@ def finite_floats(
     content: bytes, headers: Mapping[str, Header], names: Sequence[str], shapes: Sequence[Shape]
 ) -> Arrays:
     """The named arrays, if they are finite floats of these shapes. Raises Unusable."""
+    missing = [name for name in names if name not in headers]
+    if missing:
+        raise Unusable(f"{', '.join(missing)} is missing")
     for name, shape in zip(names, shapes, strict=True):
-        if name not in headers:
-            raise Unusable(f"{name} is missing")
         header = headers[name]
         if header.shape != shape:
             raise Unusable(f"{name} has shape {header.shape} where {shape} belongs")
@@ -137,8 +137,12 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
 
+def _is_whole(value: Any, least: int = 0, most: int = 2**63 - 1) -> bool:
+    return type(value) is int and least <= value <= most
+
+
 def _is_count(value: Any) -> bool:
-    return type(value) is int and 1 <= value < 2**63
+    return _is_whole(value, 1)
 
 
 def _is_rate(value: Any) -> bool:
@@ -154,25 +158,19 @@ def _is_dict_of_texts(value: Any) -> bool:
 
 
 def _is_labels(value: Any) -> bool:
-    if not isinstance(value, list) or set(map(type, value)) != {int}:
+    if not isinstance(value, list) or not all(_is_whole(label, 0, 255) for label in value):
         return False
-    return (
-        len(value) > 1 and value == sorted(set(value)) and 0 <= value[0] <= value[-1] < MOST_LABELS
-    )
+    return len(value) > 1 and value == sorted(set(value))
 
 
 def _is_classes(value: Any) -> bool:
     if not isinstance(value, list) or not all(map(_is_text, value)):
         return False
-    if not all(map(is_class_name, value)):
-        return False
-    return len(set(value)) == len(value)
+    return all(map(is_class_name, value)) and len(set(value)) == len(value)
 
 
 def _is_counts(value: Any) -> bool:
-    if not isinstance(value, list):
-        return False
-    return all(type(count) is int and 0 <= count < 2**63 for count in value)
+    return isinstance(value, list) and all(map(_is_whole, value))
 
 
 # Each field that the program reads: its check, and what it must be.

@@ -21,13 +21,8 @@ from results import contents
 from runtime import storage
 from runtime.command_line import UserError, say
 
-PARAMETERS, HISTORY, SETTINGS, METRICS = (
-    "parameters.npz",
-    "history.csv",
-    "settings.json",
-    "metrics.json",
-)
-DOUBT = "doubt.npz"
+PARAMETERS, DOUBT, HISTORY = "parameters.npz", "doubt.npz", "history.csv"
+SETTINGS, METRICS = "settings.json", "metrics.json"
 PREVIOUS = "previous"
 MOST_SETTINGS, MOST_HISTORY = 2**20, 2**26  # bytes
 
@@ -89,9 +84,6 @@ def load_parameters(folder: str, network: Network) -> Arrays:
     content = storage.read(place, most_bytes(shapes))
     try:
         headers = contents.headers_of(content)
-        missing = [name for name in names if name not in headers]
-        if missing:
-            raise contents.Unusable(f"{', '.join(missing)} is missing")
         more = sorted(headers.keys() - set(names))
         if more:
             raise contents.Unusable(f"it holds {', '.join(more)}, unknown to this network")

@@ -29,20 +29,18 @@ Classes = dict[str, list[str]]  # the image files in each subfolder
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
     """A part in such folders, None if there are none. Raises UserError if only another is there."""
-    places, classes = {}, {}
+    parts: dict[str, tuple[str, Classes]] = {}
     for one in found.of_one_set(found.matching(names, PATTERN), wanted, folder):
-        place, its_classes = _classes_in(storage.join(folder, one.name))
-        if its_classes and one.part not in places:
-            places[one.part], classes[one.part] = place, its_classes
-    if not places:
+        place, classes = _classes_in(storage.join(folder, one.name))
+        if classes:
+            parts.setdefault(one.part, (place, classes))
+    if not parts:
         return None
-    if part not in places:
-        raise UserError(f"{folder}: found {', '.join(places)}, but no folder of the {part} set")
-    labels = _labels(folder, {name for its_classes in classes.values() for name in its_classes})
-    place = places[part]
-    every = [
-        (f"{name}/{file}", labels[name]) for name in labels for file in classes[part].get(name, [])
-    ]
+    if part not in parts:
+        raise UserError(f"{folder}: found {', '.join(parts)}, but no folder of the {part} set")
+    labels = _labels(folder, {name for _, classes in parts.values() for name in classes})
+    place, classes = parts[part]
+    every = [(f"{name}/{file}", labels[name]) for name in classes for file in classes[name]]
     every.sort(key=lambda one: (zlib.crc32(os.fsencode(one[0])), one))
     numeric = all(name.isdigit() and int(name) == label for name, label in labels.items())
     return Spread(
@@ -99,6 +97,6 @@ def _labels(folder: str, names: Iterable[str]) -> dict[str, int]:
     """The label of each class: its name, where all are numbers of a byte, else its position."""
     names = sorted(names)
     if all(name.isascii() and name.isdigit() and int(name) < 256 for name in names):
-        return {name: int(name) for name in sorted(names, key=int)}
+        return {name: int(name) for name in names}
     check_names(folder, names, len(names))
     return {name: label for label, name in enumerate(names)}

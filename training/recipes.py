@@ -25,15 +25,15 @@ NETWORKS = {
 IN_PARTITION = {"maps": (1500, 3000), "partitions": (6000, 12000), "averaging": (30000, 30000)}
 STRATEGIES = tuple(IN_PARTITION)
 
-IMAGES_AS_THEY_ARE: dict[str, Any] = {"shift": 0, "rotation": 0.0, "zoom": 0.0}
-
 # The article's settings, for digits 0 and 1.
 ARTICLE: dict[str, Any] = {
     "strategy": "maps",
     "optimizer": "sgd",
     "schedule": "constant",
     "batch_size": 32,
-    **IMAGES_AS_THEY_ARE,
+    "shift": 0,
+    "rotation": 0.0,
+    "zoom": 0.0,
     "epochs": 50,
     "fraction": 0.7,
 }
@@ -41,12 +41,10 @@ ARTICLE_DIGITS = [0, 1]
 # One step per epoch, as in the article, for other digits or other networks.
 ONE_STEP = ARTICLE | {"optimizer": "adam"}
 # Many steps per epoch, on the executors.
-AVERAGING: dict[str, Any] = {
+AVERAGING = ARTICLE | {
     "strategy": "averaging",
     "optimizer": "momentum",
     "schedule": "linear",
-    "batch_size": 32,
-    **IMAGES_AS_THEY_ARE,
     "epochs": 10,
     "fraction": 1.0,
 }

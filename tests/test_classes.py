@@ -14,7 +14,6 @@ import predict
 import train
 from images import classes, idx_files
 from pictures import figures
-from results import model_files
 from runtime.command_line import UserError
 from training.run import settings_content
 from training.settings import complete
@@ -105,12 +104,3 @@ def test_a_file_of_names_that_is_none_is_refused_in_a_line(tmp_path, content, wh
         classes.read_names(str(tmp_path), ["classes.txt"])
     said = str(refused.value)
     assert what in said and str(tmp_path / "classes.txt") in said and "\n" not in said
-
-
-@pytest.mark.parametrize("classes", ["Boot", ["Boot"], [1, 2], ["a", "\x1b[31m"], {"a": 1}])
-def test_settings_with_other_names_than_classes_are_refused(tmp_path, classes):
-    settings = {"digits": [0, 1], "network": "dense 2, sigmoid"}
-    run = {"data": {"place": "here", "classes": classes}, "settings": settings}
-    model_files.save_json(str(tmp_path), model_files.SETTINGS, run)
-    with pytest.raises(UserError, match="not the settings of a run"):
-        model_files.load_settings(str(tmp_path))

@@ -33,7 +33,6 @@ from training.progress import after_epoch, is_finished
 from training.recipes import IN_PARTITION, STRATEGIES
 from training.run import initial_of, settings_content
 from training.settings import Settings, complete, network_of
-from training.steps import rates_of_epoch
 from training.strategies import epoch_function
 
 MLP = "dense 12, relu, dropout 0.2, dense, softmax"
@@ -508,15 +507,6 @@ def test_a_model_of_any_network_is_scored(
 
 
 # Rates
-
-
-def test_a_linear_schedule_falls_to_0_over_the_epochs_without_a_jump():
-    chosen = settings(learning_rate=0.3, schedule="linear", epochs=5)
-    rates = [rates_of_epoch(chosen, epoch) for epoch in range(1, 6)]
-    assert rates[0][0] == 0.3 and rates[-1][1] == 0
-    for (_, end), (start, _) in itertools.pairwise(rates):
-        assert end == start
-    assert np.diff([start for start, _ in rates]) == pytest.approx([-0.06] * 4)
 
 
 def test_the_driver_steps_by_the_linear_schedule(split, monkeypatch):

@@ -13,7 +13,7 @@ from pyspark import RDD, SparkContext
 
 from images import files, found
 from images.found import Found, Spread
-from images.spread import batches, raise_first, read_rows
+from images.spread import Rows, batches, raise_first, read_rows
 from runtime import storage
 from runtime.command_line import UserError
 
@@ -70,7 +70,7 @@ def read(
 ) -> tuple[RDD, dict[str, str]]:
     """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError."""
 
-    def parse(own: Iterable[Line]) -> Iterator[tuple[np.ndarray, np.ndarray, int]]:
+    def parse(own: Iterable[Line]) -> Iterator[Rows]:
         for rows in batches(image_lines(own, place)):
             values = numbers_in(place, rows)
             yield values[:, 1:], values[:, 0], 0

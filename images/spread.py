@@ -64,9 +64,6 @@ def read_rows(
                 yield Receipt((partition, number), (f"{total:x}",), scaled), block
         except UserError as error:
             yield Receipt((partition, number + 1), ("0",), error=str(error)), None
-        if number == 0:
-            nothing = np.empty((0, 784), np.uint8), np.empty(0, np.uint8)
-            yield Receipt((partition, 0), ("0",)), nothing
 
     blocks, receipts = keep(rows.mapPartitionsWithIndex(read_partition))
     total = sum(int(receipt.sha256[0], 16) for receipt in receipts) % 2**256
@@ -112,7 +109,7 @@ def read_files(
             if position is not None:
                 yield position, content
 
-        read = spark.binaryFiles(storage.pattern(folder, glob)).flatMap(numbered)
+        read = spark.binaryFiles(storage.join(storage.for_spark(folder), glob)).flatMap(numbered)
         ordered = read.repartitionAndSortWithinPartitions(partitions, partition_of)
         return ordered.map(
             lambda file: (file[0], storage.join(folder, shipped.value[file[0]]), file[1])

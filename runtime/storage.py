@@ -43,11 +43,6 @@ def join(folder: str, name: str) -> str:
     return f"{folder.rstrip('/')}/{name}" if is_uri(folder) else os.path.join(folder, name)
 
 
-def pattern(folder: str, glob: str) -> str:
-    """What Spark's own readers take for the files of a URI's folder whose names match a glob."""
-    return join(for_spark(folder), glob)
-
-
 def for_spark(place: str) -> str:
     """What Spark's own readers take for a place; a local path becomes a URI. Raises UserError."""
     uri = _as_hadoop_has_it(place) if is_uri(place) else f"file://{os.path.abspath(place)}"

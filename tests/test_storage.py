@@ -340,7 +340,7 @@ def test_a_file_uri_may_be_percent_encoded(spark, tmp_path, name):
     storage.write(storage.join(folder, "file"), b"content")
     assert (tmp_path / name / "file").read_bytes() == b"content"
     assert storage.read(storage.join(folder, "file")) == b"content"
-    files = spark.binaryFiles(storage.pattern(folder, "f*")).values().collect()
+    files = spark.binaryFiles(storage.join(storage.for_spark(folder), "f*")).values().collect()
     assert files == [b"content"]
 
 

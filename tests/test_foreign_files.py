@@ -126,11 +126,18 @@ def test_a_pipe_a_device_or_a_folder_in_the_place_of_a_file_is_refused(model, na
 
 
 UNUSABLE = {
-    "settings.digits": ["Infinity", [True, 2], [1, 0], [0, 0], [0], "01", [0, 256], [0, 0.5], {}],
+    "settings": [{}, [0, 1], None],
+    "settings.digits": [
+        *("Infinity", "01", None, 7, {}, {"0": 0}, [], [0]),
+        *([True, 2], [False, True], [1, 0], [0, 0], [0, 256], [-1, 0], [0, 0.5], [0.0, 1.0]),
+        *(["0", "1"], [[0], [1]]),
+    ],
     "settings.network": [5, None, ["dense"], "no such layer"],
+    "settings.transpose": ["false", 1, None],
     "settings.epochs": ["5", 0, -1, 1.5, True, [1], None],
     "settings.learning_rate": ["0.1", 0, -1, True, None],
     "data": [None, 5, [], "x"],
+    "data.place": [None, ["x"]],
     "data.classes": [
         None,
         ["a", "a"],

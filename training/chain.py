@@ -25,9 +25,7 @@ from training.sums import empty_mini_batch_is_named
 
 def chain_epoch(train_rdd: RDD, parameters: Arrays, settings: Settings, epoch: int) -> Sums:
     """An epoch by the chain; train_rdd holds pairs (x, y*). Raises EmptyMiniBatch."""
-    network = network_of(settings)
-    is_random = any(layer.is_random for layer in network)
-    key = (settings.seed, epoch) if is_random else None
+    network, key = network_of(settings), (settings.seed, epoch)
     mini_batch = train_rdd.sample(False, settings.fraction, sample_seed(settings.seed, epoch))
     layers = by_layer(network, parameters)
     with broadcast(train_rdd.context, layers) as p, empty_mini_batch_is_named():
@@ -39,16 +37,14 @@ def chain_epoch(train_rdd: RDD, parameters: Arrays, settings: Settings, epoch: i
         return as_sums(gradients.reduce(add))
 
 
-def forward_map(
-    network: Network, p: Broadcast, place: int, key: Key | None
-) -> Callable[[tuple], tuple]:
+def forward_map(network: Network, p: Broadcast, place: int, key: Key) -> Callable[[tuple], tuple]:
     """The forward map of a layer: it returns (kept, value, y*). The first map receives (x, y*)."""
     layer, is_first_map = network[place], place == 0
 
     def step(elements: tuple) -> tuple:
         kept, value, y_true = ((), *elements) if is_first_map else elements
         image_key = None
-        if key is not None:  # a map can identify an image only by its pixels
+        if layer.is_random:  # a map can identify an image only by its pixels
             image_key = *key, place, zlib.crc32(value.tobytes())
         parameters = p.value[place] if layer.learns else ()
         keep, value = layer.forward(value, parameters, image_key)

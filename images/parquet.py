@@ -6,7 +6,7 @@ Spark reads the rows, and the executors decode the images: no pixel passes throu
 import contextlib
 import functools
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from py4j.protocol import Py4JJavaError
@@ -17,7 +17,7 @@ from pyspark.sql import types as kinds
 
 from images import files, found
 from images.found import PARTS, Found, Spread
-from images.spread import Rows, decode, read_rows
+from images.spread import decode, read_rows
 from runtime import reasons, storage
 from runtime.command_line import UserError
 
@@ -109,9 +109,6 @@ def read(
             raise UserError(f"{name} has no bytes, only a path perhaps")
         return name, content, label
 
-    def parse(own: Iterable) -> Iterator[Rows]:
-        return decode(map(named, own))
-
     with _failure_told(places[0]):
         # One table a file: Spark would order the files of one table by their sizes.
         tables = spark.union([_table(place).rdd.map(tuple) for place in places])
@@ -119,7 +116,7 @@ def read(
         rows = numbered.map(lambda pair: pair[::-1]).repartitionAndSortWithinPartitions(
             partitions, lambda number: number * partitions // size
         )
-        return read_rows(places[0], rows, parse, digits, transposed)
+        return read_rows(places[0], rows.map(named), decode, digits, transposed)
 
 
 def _table(place: str) -> DataFrame:

@@ -15,9 +15,10 @@ def load_model(folder: str) -> tuple[Trained, dict[str, Any]]:
     Raises UserError unless the model's files are complete and belong together.
     """
     if not storage.exists(storage.join(folder, model_files.SETTINGS)):
-        there = storage.exists(storage.join(folder, model_files.PARAMETERS))
-        missing = f"{model_files.SETTINGS} is missing" if there else "there is no trained network"
-        raise UserError(f"{folder}: {missing}; run train.py first")
+        half = ""
+        if storage.exists(storage.join(folder, model_files.PARAMETERS)):
+            half = f" ({model_files.PARAMETERS} is there, but no {model_files.SETTINGS})"
+        raise UserError(f"{folder}: there is no trained network; run train.py first{half}")
     run = model_files.load_settings(folder)
     digits = run["settings"]["digits"]
     network = read(run["settings"]["network"], len(digits))

@@ -186,7 +186,9 @@ def test_a_model_without_its_parameters_is_refused(refusal, model):
 
 def test_a_model_without_its_settings_is_no_model_yet(refusal, model):
     (model / "settings.json").unlink()
-    assert f"{model}: there is no trained network; run train.py first" in refusal("predict")
+    told = refusal("predict")
+    assert f"{model}: there is no trained network; run train.py first" in told
+    assert "(parameters.npz is there, but no settings.json)" in told
 
 
 def test_a_model_folder_that_is_not_there_is_named(refusal, tmp_path):

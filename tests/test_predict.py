@@ -385,13 +385,6 @@ def test_a_file_name_that_is_no_text_is_answered(model, medium_mnist, tmp_path):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-def test_a_model_without_its_settings_is_told_what_is_missing(model, tmp_path, capsys):
-    shutil.copy(Path(model, "parameters.npz"), tmp_path)
-    assert predict.main(["digit.png", "--model-dir", str(tmp_path)]) == 1
-    said = capsys.readouterr().err
-    assert said == f"error: {tmp_path}: settings.json is missing; run train.py first\n"
-
-
 def test_data_that_nobody_named_is_said_to_be_that_of_the_training(model, tmp_path, capsys):
     shutil.copytree(model, tmp_path / "model")
     settings = json.loads((tmp_path / "model" / "settings.json").read_text())

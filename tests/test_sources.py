@@ -279,8 +279,10 @@ def test_an_image_file_that_is_too_large_is_refused_before_it_is_read(spark, par
 
 def test_folders_of_images_have_the_same_partitions_at_a_path_and_at_a_uri(spark, parts, tmp_path):
     write_folders(parts, tmp_path)
+    (tmp_path / "train" / "3" / "_hidden.png").touch()  # from Hadoop
     places = str(tmp_path), tmp_path.as_uri()
-    loaded = [data_loader.load(spark, place, "train", TEN, 3) for place in places]  # 100 images
+    loaded = [data_loader.load(spark, place, "train", TEN, 3) for place in places]
+    assert [split.size for split in loaded] == [100, 100]
     at_path, at_uri = (split.blocks.collect() for split in loaded)
     for one, other in zip(at_path, at_uri, strict=True):
         assert_same(one, other)

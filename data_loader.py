@@ -47,7 +47,7 @@ class Split(NamedTuple):
     name: str
     place: str
     sha256: dict[str, str]
-    classes: tuple[str, ...] = ()  # the names of the digits, from classes.txt
+    classes: tuple[str, ...] = ()  # the names of the digits, if the data set has them
     counts: tuple[int, ...] = ()  # the number of images of each digit, if known
 
 
@@ -64,9 +64,10 @@ def load(
 
     It holds only images of `digits`, which may be any labels. In a block, a label is its position
     in `digits`. spark: a SparkSession will do, too. partitions: how many; if None,
-    `default_partitions` decides, with in_partition. transpose: whether to swap rows and columns of
-    each image; if None, as EMNIST's files need. Raises UserError if a file is missing or broken, or
-    if a digit does not occur.
+    `default_partitions` decides, with in_partition, the least and most images in one. transpose:
+    whether to swap rows and columns of each image; if None, as EMNIST's files need. Raises
+    UserError if a file is missing or broken, if a digit does not occur, or if there cannot be so
+    many partitions.
     """
     spark, place = context_of(spark), str(place)
     found = sources.find(place, part).turned(transpose)
@@ -96,7 +97,10 @@ def load(
 
 
 def find_labels(spark: SparkContext, place: str, part: str, words: Sequence[str]) -> list[int]:
-    """The labels that words mean in the data at a place: labels, names of classes, or `all`."""
+    """The labels that words mean in the data at a place: labels, names of classes, or `all`.
+
+    Raises UserError for a word that is none of them, and if a file is missing or broken.
+    """
     found = sources.find(place, part)
     present = np.flatnonzero(found.count(context_of(spark)).sum(axis=0)).tolist()
     return classes.choose_labels(words, present, found.names, place)

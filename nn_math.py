@@ -2,7 +2,8 @@
 
 Pure NumPy, without Spark. Functions of rows take n rows, n >= 1: the article's chain of maps passes
 one image, the faster strategies pass whole blocks. All strategies share these functions. For one
-row `np.dot` is faster than `@`, several times in `weight_gradient`. The symbols are the article's:
+row `np.dot` is faster than `@`, in `weight_gradient` several times as fast. The symbols are the
+article's:
 
     x, X   image(s) (n, 784), pixels in [0, 1]       y*     label(s), one-hot (n, k)
     H^, H  hidden layer before and after sigmoid     Y^, Y  output layer before and after sigmoid

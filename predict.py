@@ -75,7 +75,8 @@ def evaluate(trained: Trained, split: "Split") -> dict[str, Any]:
     if list(split.digits) != trained.digits:
         theirs, ours = (" ".join(map(str, digits)) for digits in (split.digits, trained.digits))
         raise UserError(
-            f"the images show the digits {theirs}, but the network was trained on {ours}"
+            f"the images show the digits {theirs}, but the network was trained on {ours}: "
+            f"load the test set with the digits {ours}"
         )
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))
     counts, confusion = score(test_rdd, trained)
@@ -99,11 +100,12 @@ def score_test_set(
 
     trained, run = load_model(model_dir)
     storage.check_writable(model_dir, plots_dir)
+    argument = "--data"
     if data is None:
-        data = place_of_data(run, model_dir)
+        data, argument = place_of_data(run, model_dir), "--data (by default, that of the training)"
     settings = run["settings"]
     transpose = settings.get("transpose") or None
-    place = data_loader.find_data(data, "--data (by default, that of the training)")
+    place = data_loader.find_data(data, argument)
     split = data_loader.load(spark, place, "test", trained.digits, transpose=transpose)
     say_what_begins(f"scoring {split.size:,} test images")
     test_rdd = data_loader.image_label_pairs(split, str(trained.parameters[0].dtype))

@@ -40,7 +40,7 @@ def maps_epoch(train_rdd: RDD, parameters: tuple, settings: Settings, epoch: int
     mini_batch = train_rdd.sample(False, settings.fraction, seed)
     with broadcast(train_rdd.context, nn_math.Parameters(*parameters)) as p:
         # fmt: off
-        gradients = (
+        tuples = (
             mini_batch
             .map(each(lambda x, y:                        # 1: H^ = x W1 + B1
                 (x, nn_math.affine(x, p.value.W1, p.value.B1), y)))
@@ -61,7 +61,7 @@ def maps_epoch(train_rdd: RDD, parameters: tuple, settings: Settings, epoch: int
         )  # (E, dB2, dW2, dB1, dW1, Acc, 1) of each image
         # fmt: on
         with empty_mini_batch_is_named():
-            return nn_math.as_sums(gradients.reduce(nn_math.add))
+            return nn_math.as_sums(tuples.reduce(nn_math.add))
 
 
 def each(function: Callable) -> Callable:
@@ -73,8 +73,8 @@ def run_epochs(split: Split, start: Progress, settings: Settings, saver: Saver |
     """The loop over the epochs, from `start` on. Ctrl-C ends it; the last whole epoch stays.
 
     Each epoch computes the sums over its mini-batch; then the driver takes one step. Raises
-    UserError if a mini-batch is empty, if too few images are left for validation, or if the run
-    diverges.
+    UserError if a mini-batch is empty, if --validation leaves nothing on one side, if the run
+    diverges, or if it cannot be saved.
     """
     compute = strategies.epoch_function(settings, maps_epoch)
     step = steps.driver_step(settings)
@@ -83,7 +83,8 @@ def run_epochs(split: Split, start: Progress, settings: Settings, saver: Saver |
         try:
             split, held_out = hold_out(split, settings.validation, settings.seed)
             while not progress.is_finished(done.history, settings):
-                began, epoch = time.perf_counter(), len(done.history) + 1
+                began = time.perf_counter()
+                epoch = len(done.history) + 1
                 parameters, state = done.parameters, done.state
                 now = steps.with_bold_driver(settings, done.history)
                 rate, _ = steps.rates_of_epoch(now, epoch)
@@ -126,12 +127,12 @@ def train_network(
 def fit(network: str | Network, split: Split, **options) -> Trained:
     """Train a network on a training set.
 
-    network: a name, its layers as text, or Sequential(Dense(256), Relu(), ...). options:
-    settings of the network and of the training, such as `epochs=5, optimizer="adam"`, by their
-    names on the command line; their defaults depend on the network. Options that name files or
-    folders have no effect; digits and partitions are those of `split`. After Ctrl-C, returns the
-    result of the last whole epoch. Raises UserError if an option is invalid, if the network does
-    not fit the digits, and as `train_network` does.
+    network: a name, its layers as text, or Sequential(Dense(256), Relu(), ...). options: settings
+    of the network and of the training, such as `epochs=5, optimizer="adam"`, by their names on the
+    command line; their defaults depend on the network. Options of files, of the data and of the
+    run, such as `resume`, have no effect; digits and partitions are those of `split`. After Ctrl-C,
+    returns the result of the last whole epoch. Raises UserError if an option is invalid, if the
+    network does not fit the digits, and as `train_network` does.
     """
     partitions = split.blocks.getNumPartitions()
     given = {**options, "network": network, "digits": split.digits, "partitions": partitions}

@@ -121,6 +121,6 @@ def select_digits(
 
 
 def split_into_blocks(images: np.ndarray, labels: np.ndarray) -> Iterator[Block]:
-    """Blocks of few images, which take little memory as floats; one empty block of no images."""
+    """Blocks of few images, which take little memory as floats; without images, an empty one."""
     for start in range(0, max(1, len(images)), BLOCK_ROWS):
         yield images[start : start + BLOCK_ROWS], labels[start : start + BLOCK_ROWS]

@@ -23,7 +23,7 @@ ZOOM, GAP = 2, 4  # pixels
 
 
 def parts_of(place: str, transpose: bool | None, both: bool) -> dict[str, Found]:
-    """The parts that are at a place. Raises UserError if there is none, or not both of them."""
+    """The parts that are at a place. Raises UserError if none is, or with `both`, if one is not."""
     found: dict[str, Found] = {}
     errors = []
     for part in PARTS:
@@ -41,8 +41,8 @@ def parts_of(place: str, transpose: bool | None, both: bool) -> dict[str, Found]
 def shard(spark: Any, parts: Mapping[str, Found], target: str, number: int) -> str:
     """Write the training set in shards, and the test set; returns a line about it.
 
-    spark: a SparkContext, or None if no part is read by executors. Raises UserError if there are
-    fewer images than shards.
+    spark: a SparkContext, or None if no part is read by executors. Raises UserError if the target
+    holds a data set, or if there are fewer images than shards.
     """
     names = idx_folder.NAMES
     for name in storage.names(target):

@@ -24,7 +24,7 @@ Line = tuple[int, str]  # where it begins in the file, in bytes
 
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
-    """A part in a CSV file, None if there are none. Raises UserError if one is missing."""
+    """A part in a CSV file; None without any. Raises UserError if only the other part is there."""
     candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
     if not candidates:
         return None

@@ -12,7 +12,7 @@ from runtime.command_line import UserError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that runs a program
 MOST_PIXELS = 4_000_000  # of an image in a data set
-TOO_MANY = f"pixels, more than the {MOST_PIXELS:,} that are read; shrink the image"
+TOO_MANY = f"pixels are too many; at most {MOST_PIXELS:,} are read: shrink the image"
 
 
 def decoded(content: bytes, name: str) -> tuple[np.ndarray, bool]:
@@ -31,7 +31,7 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, bool]:
     except UserError:
         raise
     except Image.DecompressionBombError:
-        raise UserError(f"{name}: {TOO_MANY}") from None
+        raise UserError(f"{name}: its {TOO_MANY}") from None
     except Exception:  # a decoder may raise anything at a broken file
         kind = kind_of(content[:512])
         raise UserError(f"{name}: a damaged image, or none: it is {kind}") from None

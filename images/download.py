@@ -46,8 +46,8 @@ def download_mnist(folder: Path, mirrors: Sequence[str] = MIRRORS, timeout: floa
                 mirrors = [served, *(mirror for mirror in mirrors if mirror != served)]
     except OSError as error:
         raise UserError(
-            f"cannot keep MNIST in {folder}: {error.strerror or error}; make room for it there, "
-            "or name the folder that holds its four files with --data FOLDER"
+            f"cannot keep MNIST in {folder}: {error.strerror or error}; make room or allow "
+            "writing there, or name the folder that holds its four files with --data FOLDER"
         ) from error
     finally:
         if folder_is_new:  # an empty one would look like a folder with data

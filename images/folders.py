@@ -29,7 +29,7 @@ Classes = dict[str, list[str]]  # the image files in each subfolder
 
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
-    """A part in such folders, None if there are none. Raises UserError if only another is there."""
+    """A part in such folders; None without any. Raises UserError if only the other one is there."""
     parts: dict[str, tuple[str, Classes]] = {}
     for one in found.of_one_set(found.matching(names, PATTERN), wanted, folder):
         place, classes = _classes_in(storage.join(folder, one.name))
@@ -99,5 +99,5 @@ def _labels(folder: str, names: Iterable[str]) -> dict[str, int]:
     names = sorted(names)
     if all(name.isascii() and name.isdigit() and int(name) < 256 for name in names):
         return {name: int(name) for name in names}
-    check_names(folder, names, len(names))
+    check_names(f"{folder}: class subfolders", names, len(names))
     return {name: label for label, name in enumerate(names)}

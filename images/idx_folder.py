@@ -31,7 +31,7 @@ STREAMED = 8192  # images at a time
 
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
-    """A part in IDX files, None if there are none. Raises UserError if a file is missing."""
+    """A part in IDX files; None without any. Raises UserError if one of its files is missing."""
     candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
     sharded = {one: shards.find(folder, NAMES[one]) for one in NAMES if not wanted}
     if not candidates and not any(sharded.values()):

@@ -1,4 +1,4 @@
-"""Digits for a machine without a network: 0 to 9, drawn from matplotlib's own fonts.
+"""Digits for a machine without the internet: 0 to 9, drawn from matplotlib's own fonts.
 
 An image is a glyph that is shifted, turned, slanted, squeezed, thickened or thinned and blurred at
 random. Sizes and counts are those of MNIST, but no message or figure calls these images MNIST.

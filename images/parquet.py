@@ -102,21 +102,25 @@ def read(
     """Blocks of the images of `digits`, kept by Spark, and their hash. Raises UserError."""
     chosen, size = set(digits), counts[0, list(digits)].sum()
 
-    def named(numbered: tuple[int, tuple[bytes | None, int]]) -> tuple[str, bytes, int]:
-        number, (content, label) = numbered
-        name = f"{places[0]}: image {number}"
+    def named(place: str) -> RDD:
+        """The rows of a file as (name, content or None, label)."""
+        rows = _table(place).rdd.zipWithIndex()
+        return rows.map(lambda row: (f"{place}: image {row[1]}", *row[0]))
+
+    def complete(row: tuple[int, tuple[str, bytes | None, int]]) -> tuple[str, bytes, int]:
+        _, (name, content, label) = row
         if content is None:
             raise UserError(f"{name} has no bytes, only a path perhaps")
         return name, content, label
 
     with _failure_told(places[0]):
         # One table a file: Spark would order the files of one table by their sizes.
-        tables = spark.union([_table(place).rdd.map(tuple) for place in places])
-        numbered = tables.filter(lambda row: row[1] in chosen).zipWithIndex()
+        tables = spark.union([named(place) for place in places])
+        numbered = tables.filter(lambda row: row[2] in chosen).zipWithIndex()
         rows = numbered.map(lambda pair: pair[::-1]).repartitionAndSortWithinPartitions(
             partitions, lambda number: number * partitions // size
         )
-        return read_rows(places[0], rows.map(named), decode, digits, transposed)
+        return read_rows(places[0], rows.map(complete), decode, digits, transposed)
 
 
 def _table(place: str) -> DataFrame:

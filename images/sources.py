@@ -105,11 +105,12 @@ def name_of(place: str, sha256: dict[str, str]) -> str:
     return "MNIST" if is_mnist else place
 
 
-def refuse_file(place: str, argument: str = "--data") -> None:
-    """Raise UserError if a place is a file: a data set is a folder."""
+def refuse_file(place: str, argument: str = "") -> None:
+    """Raise UserError, with the argument, if a place is a file: a data set is a folder."""
     if storage.is_file(place):
         folder = os.path.dirname(place) or "."
-        raise UserError(f"{argument} {place}: a file; name the folder that it lies in, {folder}")
+        named = f"{argument} {place}".strip()
+        raise UserError(f"{named}: a file; name the folder that it lies in, {folder}")
 
 
 def _folder_and_set(place: str) -> tuple[str, str]:

@@ -135,7 +135,7 @@ def batches(rows: Iterable) -> Iterator[list]:
 def raise_first(errors: Sequence[str]) -> None:
     """Raise UserError with the first of the errors, if there are any, and how many more."""
     if errors:
-        more = f" (and {len(errors) - 1} more errors)" if len(errors) > 1 else ""
+        more = f" (and {counted(len(errors) - 1, 'more error')})" if len(errors) > 1 else ""
         raise UserError(errors[0] + more)
 
 

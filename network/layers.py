@@ -15,7 +15,8 @@ these images in this epoch (see nn_math.random_stream). In prediction it is None
 no numbers.
 
 To add a layer, write one class here. Its name in lower case is its word in `--network`; its fields
-are the numbers after the word. The page also needs its formulas in mathematics.js.
+are the numbers after the word. The page needs its formulas in mathematics.js,
+and the export its operator in results/export.py.
 """
 
 import dataclasses
@@ -48,7 +49,7 @@ class Layer(ABC):
     """What a layer says about itself. By default it has no parameters and keeps the shape."""
 
     word: ClassVar[str]
-    takes: ClassVar[int | None] = None  # ROWS, PICTURES or both
+    takes: ClassVar[int | None] = None  # ROWS or PICTURES; None: both
     learns: ClassVar[bool] = False  # it has parameters W and B
     is_relu: ClassVar[bool] = False  # it is 0, or nearly, for half of its inputs
     is_random: ClassVar[bool] = False  # it draws random numbers in training
@@ -357,7 +358,7 @@ class Dropout(Layer):
 
 
 class Activation(Layer, in_text=False):
-    """A function of each number, H = f(H^), and its slope f'(H^), computed from H."""
+    """H = f(H^) for each number, and the slope f'(H^), computed from H. Softmax differs."""
 
     input_delta_formula = "{delta} * {word}'({a})"
     f: ClassVar[Any]

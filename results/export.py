@@ -129,7 +129,7 @@ def _attributes_of(layer: Layer) -> dict[str, Any]:
 def save(model_dir: str, file: str) -> None:
     """Write the network in a model folder to an ONNX file.
 
-    Raises UserError if the model cannot be read, the file not be written, or onnx is missing.
+    Raises UserError if the model cannot be read, the file cannot be written, or onnx is missing.
     """
     storage.check_writable(os.path.dirname(file) or ".")
     trained, run = load_model(model_dir)

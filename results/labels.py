@@ -1,4 +1,4 @@
-"""The label of an image file, and how predict.py prints it."""
+"""The network's answer for an image file, and how predict.py prints it."""
 
 import json
 import os

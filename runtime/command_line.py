@@ -21,7 +21,9 @@ DATA_HELP = (
     "digits drawn from fonts"
 )
 
-TRANSPOSE_HELP = "swap rows and columns of each image; this is always done for files named emnist"
+TRANSPOSE_HELP = (
+    "swap rows and columns of each image; always done for IDX and CSV files named emnist"
+)
 
 P = ParamSpec("P")
 LONGEST = 400  # characters of a text from outside that are printed

@@ -20,7 +20,7 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
         return
     script = sys.argv[0]
-    remedy = f"type `make run`, or start it with .venv/bin/python {script}"
+    remedy = f"type `make run`, or use .venv/bin/python {script}"
     if sys.prefix != sys.base_prefix:  # this is a virtual environment
         remedy = f"install it with {sys.executable} -m pip install -r requirements.txt"
     print(f"error: this Python ({sys.executable}) has no {name}: {remedy}", file=sys.stderr)

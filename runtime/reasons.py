@@ -19,8 +19,8 @@ WORKER_ENDED = (
     f"{MEMORY}"
 )
 NO_SPACE = (
-    "the disk for temporary files is full: free some of it, or set TMPDIR (on a cluster "
-    "spark.local.dir) to a folder on a larger disk"
+    "the disk for temporary files is full or read-only: free some of it, or set TMPDIR (on a "
+    "cluster spark.local.dir) to a folder on another disk"
 )
 # Pattern in the text of a failure -> the line to print. {0} is the first group of the pattern;
 # the others are those of `facts`.

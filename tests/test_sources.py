@@ -737,7 +737,7 @@ def test_an_image_file_of_any_form_gives_its_digit(parts, mode):
 def test_an_image_of_too_many_pixels_is_told_the_limit(side):
     content = io.BytesIO()
     Image.new("1", (side, side)).save(content, "PNG")
-    with pytest.raises(UserError, match="more than the 4,000,000 that are read; shrink the image"):
+    with pytest.raises(UserError, match="pixels are too many; at most 4,000,000 are read: shrink"):
         decoded(content.getvalue(), "large.png")
 
 

@@ -1,10 +1,11 @@
 """An image file as 28x28 pixels: what executors do with the files of a folder or a table."""
 
+import contextlib
 import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 
 from images.blocks import SIDE
 from images.files import kind_of
@@ -12,6 +13,10 @@ from runtime.command_line import UserError
 
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")  # none that runs a program
 MOST_PIXELS = 4_000_000  # of an image in a data set
+# What a camera says of how it was held, and how to turn the image upright.
+TURN = Image.Transpose
+TURNS = {2: TURN.FLIP_LEFT_RIGHT, 3: TURN.ROTATE_180, 4: TURN.FLIP_TOP_BOTTOM, 5: TURN.TRANSPOSE}
+TURNS |= {6: TURN.ROTATE_270, 7: TURN.TRANSVERSE, 8: TURN.ROTATE_90}
 TOO_MANY = f"pixels are too many; at most {MOST_PIXELS:,} are read: shrink the image"
 
 
@@ -27,7 +32,7 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, bool]:
             with Image.open(io.BytesIO(content), formats=FORMATS) as file:
                 if file.width * file.height > MOST_PIXELS:
                     raise UserError(f"{name}: {file.width}x{file.height} {TOO_MANY}")
-                image = grey(ImageOps.exif_transpose(file))
+                image = grey(as_held(file))
     except UserError:
         raise
     except Image.DecompressionBombError:
@@ -40,6 +45,17 @@ def decoded(content: bytes, name: str) -> tuple[np.ndarray, bool]:
     frame = int(np.median(border(np.asarray(image))))
     framed = ImageOps.pad(image, (SIDE, SIDE), color=frame)
     return np.asarray(framed).reshape(-1), True
+
+
+def as_held(image: Image.Image) -> Image.Image:
+    """The image, turned as its camera says.
+
+    `ImageOps.exif_transpose` also writes the camera's notes anew, and fails at odd ones.
+    """
+    turn = None
+    with contextlib.suppress(Exception):
+        turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    return image if turn is None else image.transpose(turn)
 
 
 def grey(image: Image.Image) -> Image.Image:
@@ -72,7 +88,9 @@ def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
     if border_opacity.mean() > 0.5:
         ground = np.median(border(colours)[border_opacity > 0.5], axis=0)
     else:
-        ground = 255 if (colours * opacity).sum() < 127.5 * 3 * opacity.sum() else 0
+        # Light strokes have dark edges, so the mean of faint ones may be dark.
+        ink = colours[opacity[..., 0] >= opacity.max() / 2]
+        ground = 255 if np.percentile(ink, 75) < 128 else 0
     return opacity * colours + (1 - opacity) * ground
 
 

@@ -23,7 +23,6 @@ from runtime.command_line import UserError
 
 PATTERN = re.compile(found.SET + found.PART, re.IGNORECASE)
 ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm")
-HIDDEN = (".", "_")  # what files begin with that Hadoop does not show
 MOST_BYTES = 2**26  # in one image file
 Classes = dict[str, list[str]]  # the image files in each subfolder
 
@@ -79,13 +78,14 @@ def read(
 
 def _classes_in(folder: str) -> tuple[str, Classes]:
     """The folder of the subfolders with images, as in trainingSet/trainingSet/0, and these."""
-    names = [name for name in storage.names(folder) if not name.startswith(HIDDEN)]
+    names = [name for name in storage.names(folder) if not name.startswith((".", "_"))]
+    hidden = (".", "_") if storage.is_uri(folder) else "."  # Hadoop reads neither
     classes = {}
     for name in names:
         images = [
             file
             for file in storage.names(storage.join(folder, name))
-            if file.lower().endswith(ENDINGS) and not file.startswith(HIDDEN)
+            if file.lower().endswith(ENDINGS) and not file.startswith(hidden)
         ]
         if images:
             classes[name] = images

@@ -76,10 +76,7 @@ class Name(NamedTuple):
 
 
 def matching(names: Iterable[str], pattern: re.Pattern) -> list[Name]:
-    """Those of the names that fit a pattern whole; copies and longer names last.
-
-    A validation set is the test set only where there is no other.
-    """
+    """Those of the names that fit a pattern whole; copies, validation sets, longer names last."""
     found = []
     for name in names:
         match = pattern.fullmatch(name)
@@ -88,9 +85,15 @@ def matching(names: Iterable[str], pattern: re.Pattern) -> list[Name]:
         words = {key: (word or "").lower() for key, word in match.groupdict().items()}
         part = "train" if words["part"] in WORDS["train"] else "test"
         found.append(Name(name, words.get("set", ""), part, words))
-    if any(one.part == "test" and not one.words["part"].startswith("val") for one in found):
-        found = [one for one in found if not one.words["part"].startswith("val")]
-    return sorted(found, key=lambda one: (one.words.get("copy", ""), len(one.name), one.name))
+    return sorted(
+        found,
+        key=lambda one: (one.words.get("copy", ""), is_validation(one), len(one.name), one.name),
+    )
+
+
+def is_validation(one: Name) -> bool:
+    """Whether a test set is called a validation set; it counts where there is no other."""
+    return one.words["part"].startswith("val")
 
 
 def is_emnist(name: str) -> bool:

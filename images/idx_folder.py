@@ -55,7 +55,9 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
 def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str | None:
     """The place of a file, or None. A folder of the file's name may hold it."""
     of_kind = [one for one in candidates if one.part == part and one.words["kind"] == kind]
-    for one in sorted(of_kind, key=lambda one: (one.words["copy"], one.words["packed"])):
+    for one in sorted(
+        of_kind, key=lambda one: (one.words["copy"], found.is_validation(one), one.words["packed"])
+    ):
         place = storage.join(folder, one.name)
         if one.words["packed"] or storage.is_file(place):
             return place

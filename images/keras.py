@@ -18,9 +18,8 @@ from runtime.command_line import UserError
 
 
 def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
-    """A part in the only .npz file of a folder, or in its mnist.npz; None if there is neither."""
-    archives = [name for name in names if name.lower().endswith(".npz")]
-    chosen = [name for name in archives if name.lower() == "mnist.npz"] or archives
+    """A part in the only .npz file of a folder; None if there is not one."""
+    chosen = [name for name in names if name.lower().endswith(".npz")]
     if wanted or len(chosen) != 1:
         return None
     place = storage.join(folder, chosen[0])
@@ -44,6 +43,11 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
         return np.bincount(read(())[1], minlength=256)[np.newaxis]
 
     return Whole(layout="Keras's mnist.npz", files=(place,), count=count, read=read)
+
+
+def find_mnist(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | None:
+    """A part in mnist.npz; None if there is none."""
+    return find(folder, [name for name in names if name.lower() == "mnist.npz"], wanted, part)
 
 
 def read_array(place: str, name: str) -> np.ndarray:

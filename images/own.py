@@ -19,11 +19,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 from scipy import ndimage
 
 from images.blocks import SIDE
-from images.decode import FORMATS, border, on_plain_ground
+from images.decode import FORMATS, as_held, border, on_plain_ground
 from runtime.command_line import UserError
 
 BOX = 20  # pixels of the box that a digit of MNIST just fits
@@ -134,10 +134,7 @@ def upright(path: str | os.PathLike) -> Image.Image:
             if file.width * file.height > MOST_PIXELS or max(file.size) > LONGEST_SIDE:
                 pixels = f"{MOST_PIXELS // 10**6} million pixels or {LONGEST_SIDE:,} a side"
                 raise UserError(f"{path}: larger than {pixels}; cut the digit out or shrink it")
-            image = with_eight_bits(file)
-            if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-                image = ImageOps.exif_transpose(image)
-            return shrunk(image).convert("RGBA")
+            return shrunk(as_held(with_eight_bits(file))).convert("RGBA")
     finally:
         Image.MAX_IMAGE_PIXELS = limit
 

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as kinds
 
 from images import files, found
-from images.found import PARTS, Found, Spread
+from images.found import Found, Name, Spread
 from images.spread import decode, read_rows
 from runtime import reasons, storage
 from runtime.command_line import UserError
@@ -38,20 +38,20 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     if there are files of another part only, or if one of several pieces is missing.
     """
     candidates = found.of_one_set(found.matching(names, PATTERN), wanted, folder)
-    places: dict[str, list[str]] = {one: [] for one in PARTS}
+    places: dict[str, list[str]] = {"train": [], "test": [], "validation": []}
     for one in candidates:
         copy = one.words["copy"]
         if not (copy and one.name.replace(copy, "") in names):
-            places[one.part].append(storage.join(folder, one.name))
+            places[_part_of(one)].append(storage.join(folder, one.name))
     for one in found.matching(names, SUBFOLDER):
         inner = storage.join(folder, one.name)
         tables = [file for file in storage.names(inner) if file.endswith(".parquet")]
-        places[one.part] += [storage.join(inner, file) for file in tables]
+        places[_part_of(one)] += [storage.join(inner, file) for file in tables]
     if not any(places.values()):
         return None
-    if not places[part]:
+    of_part = tuple(sorted(places[part] or (places["validation"] if part == "test" else [])))
+    if not of_part:
         raise UserError(f"{folder}: found Parquet files, but none of the {part} set")
-    of_part = tuple(sorted(places[part]))
     _check_pieces(of_part)
     count = functools.cache(lambda spark: count_labels(spark, of_part))
     return Spread(
@@ -62,18 +62,28 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     )
 
 
+def _part_of(one: Name) -> str:
+    return "validation" if found.is_validation(one) else one.part
+
+
 def _check_pieces(places: Sequence[str]) -> None:
-    """Raise UserError if a place says `-00000-of-00002`, and there are not so many."""
+    """Raise UserError unless pieces such as `-00000-of-00002` are all there, and once."""
+    pieces: dict[int, str] = {}
+    count = 0
     for place in places:
         piece = PIECE.search(place.rpartition("/")[2])
         if piece is None:
             continue
-        others = [PIECE.search(other.rpartition("/")[2]) for other in places]
-        there = {int(other[1]) for other in others if other and other[2] == piece[2]}
-        missing = sorted(set(range(int(piece[2]))) - there)
-        if missing:
-            name = f"-{missing[0]:0{len(piece[1])}}-of-{piece[2]}"
-            raise UserError(f"{place}: its neighbour {name} is missing")
+        number, of = map(int, piece.groups())
+        if number in pieces or count not in (0, of):
+            other = pieces.get(number) or next(iter(pieces.values()))
+            raise UserError(f"{place} and {other}: pieces of two data sets; keep those of one")
+        pieces[number], count = place, of
+    missing = set(range(count)) - pieces.keys()
+    if missing and pieces.keys() != set(range(1, count + 1)):
+        first = next(iter(pieces.values()))
+        neighbour = f"-{min(missing):05}-of-{count:05}"
+        raise UserError(f"{first}: its neighbour {neighbour} is missing")
 
 
 def count_labels(spark: SparkContext, places: Sequence[str]) -> np.ndarray:
@@ -135,8 +145,11 @@ def _table(place: str) -> DataFrame:
             images.append(f"`{field.name}`")
         if isinstance(field.dataType, kinds.StructType) and "bytes" in field.dataType.names:
             images.append(f"`{field.name}`.`bytes`")
-    numbers = [f.name for f in table.schema if isinstance(f.dataType, WHOLE_NUMBERS)]
-    labels = [name for name in numbers if name.lower() in LABELS] or numbers
+    whole = [f.name for f in table.schema if isinstance(f.dataType, WHOLE_NUMBERS)]
+    familiar = [f.name for f in table.schema if f.name.lower() in LABELS]
+    labels = [name for name in familiar or whole if name in whole]
+    if "label" in labels:
+        labels = ["label"]
     if len(images) != 1 or len(labels) != 1:
         columns = ", ".join(f"{f.name} ({f.dataType.simpleString()})" for f in table.schema)
         raise UserError(

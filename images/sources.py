@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from images import csv_files, download, files, folders, idx_folder, keras, offline_digits, parquet
-from images.classes import read_names
+from images.classes import CLASSES, read_names
 from images.found import PART, PARTS, Found, Whole
 from runtime import modules, storage
 from runtime.command_line import UserError, say
@@ -19,7 +19,10 @@ from runtime.command_line import UserError, say
 OFFLINE = "offline"
 IDX_NAMES = idx_folder.NAMES
 # Each looks into a folder: (folder, names in it, name of the set or "", part) -> Found or None.
-LAYOUTS = (idx_folder.find, csv_files.find, parquet.find, folders.find, keras.find)
+LAYOUTS = (
+    *(idx_folder.find, keras.find_mnist, csv_files.find, parquet.find, folders.find),
+    keras.find,  # an .npz file beside any of these may be anything
+)
 MOST_SUBFOLDERS = 100  # that are looked into
 
 
@@ -75,21 +78,25 @@ def find(place: str, part: str) -> Found:
     here = _find_in(folder, wanted, part)
     if here is not None:
         return here
-    below, errors = {}, []
+    below: dict[str, Found] = {}
+    errors: dict[str, UserError] = {}
+    sets: set[str] = set()
     names = _visible(storage.names(folder))
+    above = [name for name in names if name == CLASSES]
     for name in names[:MOST_SUBFOLDERS]:
-        outer = storage.join(folder, name)
+        outer, its_set = storage.join(folder, name), re.sub(PART, "", name.lower())
         for inner in (outer, storage.join(outer, "raw")):
             try:
                 result = _find_in(inner, wanted, part)
-            except UserError as error:  # another subfolder may hold the part
-                errors.append(error)
+            except UserError as error:
+                errors[its_set] = error
                 continue
             if result is not None:
-                of_labels = result.names or read_names(folder, names, wanted)
-                below[inner] = replace(result, names=of_labels)
-    if not below and errors:
-        raise errors[0]
+                sets.add(its_set)
+                below[inner] = replace(result, names=result.names or read_names(folder, above))
+    for its_set, missing in errors.items():
+        if its_set not in sets:  # else the parts lie side by side, as in my_train and my_test
+            raise missing
     if len(below) > 1:
         raise UserError(f"{place}: holds several data sets; name one of {', '.join(below)}")
     if not below:

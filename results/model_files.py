@@ -158,9 +158,8 @@ def save_metrics(folder: str, report: dict[str, Any], place: str) -> str:
     metrics.json is for the data set of the training, recognized by its name or its place.
     """
     own, name = load_settings(folder)["data"], METRICS
-    if storage.absolute(place) != storage.absolute(own["place"]) and report["data"] != own.get(
-        "name"
-    ):
+    by_name = report["data"] == own.get("name") and report["data"] != place
+    if not by_name and storage.absolute(place) != storage.absolute(own["place"]):
         words = re.findall(r"[\w.]+", place)
         name = f"metrics-{'-'.join(words)[-100:]}.json"
     save_json(folder, name, report)

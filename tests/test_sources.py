@@ -279,13 +279,14 @@ def test_an_image_file_that_is_too_large_is_refused_before_it_is_read(spark, par
 
 def test_folders_of_images_have_the_same_partitions_at_a_path_and_at_a_uri(spark, parts, tmp_path):
     write_folders(parts, tmp_path)
-    (tmp_path / "train" / "3" / "_hidden.png").touch()  # from Hadoop
     places = str(tmp_path), tmp_path.as_uri()
     loaded = [data_loader.load(spark, place, "train", TEN, 3) for place in places]
-    assert [split.size for split in loaded] == [100, 100]
     at_path, at_uri = (split.blocks.collect() for split in loaded)
     for one, other in zip(at_path, at_uri, strict=True):
         assert_same(one, other)
+    (tmp_path / "train" / "3" / "_1.png").touch()  # Hadoop does not show it
+    counts = [sources.find(place, "train").count(spark).sum() for place in places]
+    assert counts == [101, 100]
 
 
 @pytest.mark.long  # the first table takes Spark ten seconds
@@ -609,7 +610,12 @@ def test_a_validation_set_is_the_test_set_only_where_there_is_no_other(spark, pa
     for folder in (tmp_path, tmp_path / "folders"):
         assert data_loader.load(spark, str(folder), "test", TEN).size == 60
     (tmp_path / "mnist_test.csv").unlink()
-    assert sources.find(str(tmp_path), "test").files == (f"{tmp_path}/mnist_val.csv",)
+    (tmp_path / "fashion_test.csv").touch()  # of another set
+    assert sources.find(f"{tmp_path}/mnist", "test").files == (f"{tmp_path}/mnist_val.csv",)
+    shutil.rmtree(tmp_path / "folders" / "test")
+    (tmp_path / "folders" / "test").mkdir()  # as Kaggle has it, with images of no class
+    (tmp_path / "folders" / "test" / "1.png").touch()
+    assert data_loader.load(spark, str(tmp_path / "folders"), "test", TEN).size == 100
 
 
 def test_parquet_files_are_complete_and_not_counted_twice(tmp_path):
@@ -627,6 +633,12 @@ def test_parquet_files_are_complete_and_not_counted_twice(tmp_path):
     )
     (tmp_path / "train-00001-of-00002.parquet").write_bytes(b"PAR1")  # and the first as a copy
     assert len(sources.find(str(tmp_path), "train").files) == 2
+    (tmp_path / "train-00001-of-00002-0a1b.parquet").write_bytes(b"PAR1")
+    with pytest.raises(UserError, match="pieces of two data sets; keep those of one"):
+        sources.find(str(tmp_path), "train")
+    for number in (1, 2):
+        (tmp_path / "below" / "train" / f"train-{number}-of-2.parquet").write_bytes(b"PAR1")
+    assert len(sources.find(str(tmp_path / "below"), "train").files) == 3  # counted from 1
 
 
 @pytest.mark.long
@@ -635,7 +647,9 @@ def test_parquet_files_are_complete_and_not_counted_twice(tmp_path):
     [
         ("id bigint, image binary, Label bigint", ""),
         ("image binary, digit int, id int", ""),
+        ("image binary, label int, labels int", ""),
         ("id int, image binary, species int", "call the labels' column `label`"),
+        ("image binary, label string, fold int", "call the labels' column `label`"),
     ],
 )
 def test_the_column_of_labels_is_known_by_its_name(spark, parts, tmp_path, columns, said):
@@ -645,8 +659,14 @@ def test_the_column_of_labels_is_known_by_its_name(spark, parts, tmp_path, colum
     names = [column.split()[0] for column in columns.split(", ")]
     rows = []
     for number, (image, label) in enumerate(zip(images, labels.tolist(), strict=True)):
-        values = {"id": number, "image": png(image)}
-        rows.append(tuple(values.get(name, label) for name in names))
+        values = {"id": number, "fold": number % 5, "labels": 0, "image": png(image)}
+        row = [values.get(name, label) for name in names]
+        rows.append(
+            tuple(
+                str(value) if "string" in kind else value
+                for value, kind in zip(row, columns.split(", "), strict=True)
+            )
+        )
     frame = SparkSession.builder.getOrCreate().createDataFrame(rows, columns)
     frame.coalesce(1).write.parquet((tmp_path / "made").as_uri())
     (file,) = (tmp_path / "made").glob("*.parquet")
@@ -669,12 +689,18 @@ def test_the_parts_may_lie_side_by_side_in_folders_of_their_own(parts, tmp_path)
     for part in ("train", "test"):
         idx_as({part: parts[part]}, tmp_path, f"a_{part}/{{set}}-{{kind}}-idx{{dim}}-ubyte")
         assert_same(sources.find(str(tmp_path), part).read(TEN)[:2], parts[part])
+    (tmp_path / "a_train").rename(tmp_path / "one")
+    (tmp_path / "a_test").rename(tmp_path / "two")
+    with pytest.raises(UserError, match="t10k-images-idx3-ubyte .*is missing"):
+        sources.find(str(tmp_path), "test")
 
 
 def test_an_npz_file_beside_a_data_set_is_passed_over(parts, tmp_path):
     write_csv(parts, tmp_path)
     np.savez(tmp_path / "my_weights.npz", W=np.zeros(3))
     assert sources.find(str(tmp_path), "train").layout == "CSV"
+    write_npz(parts, tmp_path)
+    assert sources.find(str(tmp_path), "train").layout == "Keras's mnist.npz"
 
 
 def test_classes_numbered_beyond_a_byte_keep_their_numbers_as_names(spark, parts, tmp_path):
@@ -714,6 +740,13 @@ def digit_as(mode: str, image: np.ndarray) -> tuple[bytes, np.ndarray]:
         exif = Image.Exif()
         exif[0x0112] = 6  # to be turned clockwise
         Image.fromarray(np.rot90(levels).copy()).save(content, "PNG", exif=exif)
+    elif mode == "odd notes of a camera":
+        exif = Image.Exif()
+        exif[0x0112], exif[0x0128] = 6, "inch"  # ResolutionUnit should be a number
+        Image.fromarray(np.rot90(levels).copy()).save(content, "PNG", exif=exif)
+    elif mode == "faint light ink on nothing":
+        grey, image = levels // 3 * 2, image // 3 * 2
+        Image.fromarray(np.dstack([grey, 255 * (grey > 0).astype(np.uint8)])).save(content, "PNG")
     elif mode == "16 bits":
         Image.fromarray(levels.astype(np.uint16) * 257).save(content, "PNG")
     elif mode == "bytes in 16 bits":
@@ -724,7 +757,11 @@ def digit_as(mode: str, image: np.ndarray) -> tuple[bytes, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "mode", ["ink on nothing", "held sideways", "16 bits", "bytes in 16 bits", "shares"]
+    "mode",
+    [
+        *("ink on nothing", "faint light ink on nothing", "held sideways", "odd notes of a camera"),
+        *("16 bits", "bytes in 16 bits", "shares"),
+    ],
 )
 def test_an_image_file_of_any_form_gives_its_digit(parts, mode):
     content, expected = digit_as(mode, parts["train"][0][0])

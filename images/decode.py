@@ -53,6 +53,7 @@ def as_held(image: Image.Image) -> Image.Image:
     `ImageOps.exif_transpose` also writes the camera's notes anew, and fails at odd ones.
     """
     turn = None
+    image.load()  # Pillow turns a TIFF itself, and takes the note away
     with contextlib.suppress(Exception):
         turn = TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     return image if turn is None else image.transpose(turn)
@@ -88,10 +89,22 @@ def on_plain_ground(rgba: np.ndarray) -> np.ndarray:
     if border_opacity.mean() > 0.5:
         ground = np.median(border(colours)[border_opacity > 0.5], axis=0)
     else:
-        # Light strokes have dark edges, so the mean of faint ones may be dark.
-        ink = colours[opacity[..., 0] >= opacity.max() / 2]
-        ground = 255 if np.percentile(ink, 75) < 128 else 0
+        ground = 255 if ink_level(colours.mean(axis=2), opacity[..., 0]) < 127.5 else 0
     return opacity * colours + (1 - opacity) * ground
+
+
+def ink_level(levels: np.ndarray, opacity: np.ndarray) -> float:
+    """How light the ink is that stands alone: levels and opacity (height, width).
+
+    The edge of a stroke lies between the ink and the ground that was taken away: the ink is what
+    lies beyond the inner pixels, as far from them as the edge is on the other side.
+    """
+    solid = opacity >= opacity.max() / 2
+    wide = np.pad(solid, 1)
+    inner = solid & wide[:-2, 1:-1] & wide[2:, 1:-1] & wide[1:-1, :-2] & wide[1:-1, 2:]
+    if not (inner.any() and (solid & ~inner).any()):
+        return float(levels[solid].mean())
+    return float(2 * levels[inner].mean() - levels[solid & ~inner].mean())
 
 
 def border(picture: np.ndarray) -> np.ndarray:

@@ -36,7 +36,11 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
     sharded = {one: shards.find(folder, NAMES[one]) for one in NAMES if not wanted}
     if not candidates and not any(sharded.values()):
         return None
-    images, labels = (_place(folder, candidates, part, kind) for kind in ("images", "labels"))
+    pairs = []
+    for validation in (False, True):  # images and labels of one of them
+        own = [one for one in candidates if found.is_validation(one) == validation]
+        pairs.append([_place(folder, own, part, kind) for kind in ("images", "labels")])
+    images, labels = max(pairs, key=lambda pair: sum(map(bool, pair)))
     if sharded.get(part):
         if images or labels:
             raise UserError(
@@ -55,9 +59,7 @@ def find(folder: str, names: Sequence[str], wanted: str, part: str) -> Found | N
 def _place(folder: str, candidates: Sequence[Name], part: str, kind: str) -> str | None:
     """The place of a file, or None. A folder of the file's name may hold it."""
     of_kind = [one for one in candidates if one.part == part and one.words["kind"] == kind]
-    for one in sorted(
-        of_kind, key=lambda one: (one.words["copy"], found.is_validation(one), one.words["packed"])
-    ):
+    for one in sorted(of_kind, key=lambda one: (one.words["copy"], one.words["packed"])):
         place = storage.join(folder, one.name)
         if one.words["packed"] or storage.is_file(place):
             return place

@@ -618,10 +618,18 @@ def test_a_validation_set_is_the_test_set_only_where_there_is_no_other(spark, pa
     assert data_loader.load(spark, str(tmp_path / "folders"), "test", TEN).size == 100
 
 
+def test_images_and_labels_are_of_one_set(parts, tmp_path):
+    idx_as(parts, tmp_path, "{part}-{kind}-idx{dim}-ubyte")
+    idx_as({"test": parts["train"]}, tmp_path, "val-{kind}-idx{dim}-ubyte")
+    assert_same(sources.find(str(tmp_path), "test").read(TEN)[:2], parts["test"])
+    (tmp_path / "test-labels-idx1-ubyte").unlink()
+    assert_same(sources.find(str(tmp_path), "test").read(TEN)[:2], parts["train"])
+
+
 def test_parquet_files_are_complete_and_not_counted_twice(tmp_path):
     for name in ("train-00000-of-00002", "train-00000-of-00002 (1)", "test", "validation"):
         (tmp_path / f"{name}.parquet").write_bytes(b"PAR1")
-    with pytest.raises(UserError, match="its neighbour -00001-of-00002 is missing"):
+    with pytest.raises(UserError, match="only 1 of its 2 pieces are there"):
         sources.find(str(tmp_path), "train")
     assert sources.find(str(tmp_path), "test").files == (f"{tmp_path}/test.parquet",)
     shutil.move(tmp_path / "train-00000-of-00002.parquet", tmp_path / "other.txt")
@@ -747,6 +755,14 @@ def digit_as(mode: str, image: np.ndarray) -> tuple[bytes, np.ndarray]:
     elif mode == "faint light ink on nothing":
         grey, image = levels // 3 * 2, image // 3 * 2
         Image.fromarray(np.dstack([grey, 255 * (grey > 0).astype(np.uint8)])).save(content, "PNG")
+    elif mode == "TIFF held sideways":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        Image.fromarray(np.rot90(levels).copy()).save(content, "TIFF", exif=exif)
+    elif mode == "dark ink cut out of paper":
+        image = 255 - image
+        alpha = np.where(levels > 0, 255, 0).astype(np.uint8)
+        Image.fromarray(np.dstack([255 - levels, alpha])).save(content, "PNG")
     elif mode == "16 bits":
         Image.fromarray(levels.astype(np.uint16) * 257).save(content, "PNG")
     elif mode == "bytes in 16 bits":
@@ -760,6 +776,7 @@ def digit_as(mode: str, image: np.ndarray) -> tuple[bytes, np.ndarray]:
     "mode",
     [
         *("ink on nothing", "faint light ink on nothing", "held sideways", "odd notes of a camera"),
+        *("TIFF held sideways", "dark ink cut out of paper"),
         *("16 bits", "bytes in 16 bits", "shares"),
     ],
 )

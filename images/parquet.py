@@ -112,8 +112,9 @@ def read(
 
     def named(place: str) -> RDD:
         """The rows of a file as (name, content or None, label)."""
-        rows = _table(place).rdd.zipWithIndex()
-        return rows.map(lambda row: (f"{place}: image {row[1]}", *row[0]))
+        return _table(place).rdd.map(
+            lambda row: (f"{place}: image {row.number}", row.image, row.label)
+        )
 
     def complete(row: tuple[int, tuple[str, bytes | None, int]]) -> tuple[str, bytes, int]:
         _, (name, content, label) = row
@@ -132,7 +133,10 @@ def read(
 
 
 def _table(place: str) -> DataFrame:
-    """The bytes of the images, and the labels, of a file. Raises UserError."""
+    """The bytes of the images, the labels, and the numbers of the rows, of a file.
+
+    Raises UserError.
+    """
     kind = files.kind_of(storage.read_start(place, files.HEAD))
     if kind != "a Parquet file":
         raise UserError(f"{place}: it should be a Parquet file, but is {kind}")
@@ -154,7 +158,9 @@ def _table(place: str) -> DataFrame:
             f"{place}: it should have a column of image files and one of labels, but has "
             f"{columns[:200]}; call the labels' column `label`"
         )
-    return table.selectExpr(f"{images[0]} as image", f"`{labels[0]}` as label")
+    return table.selectExpr(
+        f"{images[0]} as image", f"`{labels[0]}` as label", "_metadata.row_index as number"
+    )
 
 
 @contextlib.contextmanager

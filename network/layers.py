@@ -15,8 +15,8 @@ these images in this epoch (see nn_math.random_stream). In prediction it is None
 no numbers.
 
 To add a layer, write one class here. Its name in lower case is its word in `--network`; its fields
-are the numbers after the word. The page needs its formulas in mathematics.js,
-and the export its operator in results/export.py.
+are the numbers after the word. The page needs its formulas in mathematics.js, and the export its
+operator in results/export.py.
 """
 
 import dataclasses
